@@ -1,0 +1,7 @@
+"""The chips, one file each; importing this package registers them all."""
+
+import sys
+
+from ..registry import import_siblings
+
+import_siblings(sys.modules[__name__])

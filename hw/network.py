@@ -1,0 +1,265 @@
+"""What the chip runs: populations of neurons joined by connections, integers only, frozen.
+
+`Network` is the hinge of the pipeline. Training ends in one, a `.net` file holds one, the simulator runs one and the
+energy report prices one. It is a graph, so residual networks are representable; a file format that holds only a chain
+(netx) is the writer's problem.
+
+Time is layer-synchronous: within timestep t a population sees the spikes its sources emit at their own timestep t.
+The chip is pipelined (each hop costs one step); with a state reset between samples and every path of equal length the
+two give the same integers (netx practice: reset offset per layer).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .errors import BadInput, UnsupportedLayer
+from .neurons import Cuba
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A population that receives its spikes from outside.
+
+    payload_bits: 0 for binary spikes; b > 0 for graded spikes that carry an unsigned integer of b bits.
+    """
+
+    payload_bits: int = 0
+
+    @property
+    def max_payload(self) -> int:
+        """The largest value one spike can carry."""
+        return (1 << self.payload_bits) - 1 if self.payload_bits else 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """Neurons of one kind. shape: (C, H, W), or (F,) for a vector."""
+
+    name: str
+    shape: Shape
+    neuron: Cuba | Source
+
+    @property
+    def size(self) -> int:
+        """Number of neurons."""
+        return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Dense:
+    """All-to-all synapses. weight: int16 (out, in), `in` counting the source in C, H, W order."""
+
+    source: str
+    target: str
+    weight: np.ndarray
+
+    def __post_init__(self) -> None:
+        _freeze_weight(self, ndim=2)
+
+    def out_shape(self, source: Shape) -> Shape:
+        """Shape of the target; raises BadInput if the source has another size than the weight's columns."""
+        size = int(np.prod(source))
+        if size != self.weight.shape[1]:
+            raise BadInput(
+                f"{self.source} -> {self.target}: the weight {self.weight.shape} takes {self.weight.shape[1]} inputs, "
+                f"but {self.source} {source} has {size} neurons"
+            )
+        return (self.weight.shape[0],)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Conv:
+    """Convolutional synapses, as cross-correlation (torch's `conv2d`).
+
+    weight: int16 (out channels, in channels / groups, kernel H, kernel W). stride, padding, dilation: (H, W).
+    """
+
+    source: str
+    target: str
+    weight: np.ndarray
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        _freeze_weight(self, ndim=4)
+        for field in ("stride", "padding", "dilation"):
+            pair = tuple(int(n) for n in getattr(self, field))
+            least = 0 if field == "padding" else 1
+            if len(pair) != 2 or min(pair) < least:
+                raise BadInput(f"{self.source} -> {self.target}: {field} {pair} must be two integers >= {least}")
+            object.__setattr__(self, field, pair)
+        if self.groups < 1 or self.weight.shape[0] % self.groups:
+            raise BadInput(
+                f"{self.source} -> {self.target}: groups={self.groups} does not divide {self.weight.shape[0]} channels"
+            )
+
+    def out_shape(self, source: Shape) -> Shape:
+        """(C, H, W) of the target; raises BadInput where the source cannot be convolved with this kernel."""
+        where = f"{self.source} -> {self.target}"
+        if len(source) != 3:
+            raise BadInput(f"{where}: a convolution needs a source of shape (C, H, W), but {self.source} has {source}")
+        channels = self.weight.shape[1] * self.groups
+        if channels != source[0]:
+            raise BadInput(f"{where}: the weight takes {channels} channels, but {self.source} {source} has {source[0]}")
+        size = []
+        for axis in range(2):
+            reach = self.dilation[axis] * (self.weight.shape[2 + axis] - 1) + 1
+            room = source[1 + axis] + 2 * self.padding[axis] - reach
+            if room < 0:
+                raise BadInput(f"{where}: a kernel reaching over {reach} does not fit {self.source} {source}")
+            size.append(room // self.stride[axis] + 1)
+        return (self.weight.shape[0], *size)
+
+
+Connection = Dense | Conv
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readout:
+    """Which population answers, and how.
+
+    kind `membrane`: its `v` after the last timestep (the population must never fire, so `v` is the sum of its input);
+    kind `spike_count`: its number of spikes over the sample. The largest value is the predicted class.
+    """
+
+    population: str
+    kind: Literal["membrane", "spike_count"] = "membrane"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Network:
+    """Populations in topological order, their connections, the read-out, and the sample length.
+
+    n_steps: timesteps per sample; every `u` and `v` is zero when a sample begins.
+
+    Raises BadInput when names or shapes do not fit together and UnsupportedLayer for a recurrent graph.
+    """
+
+    populations: tuple[Population, ...]
+    connections: tuple[Connection, ...]
+    readout: Readout
+    n_steps: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "populations", tuple(self.populations))
+        object.__setattr__(self, "connections", tuple(self.connections))
+        if self.n_steps < 1:
+            raise BadInput(f"network: n_steps is {self.n_steps}; a sample lasts at least 1 timestep")
+        names = [p.name for p in self.populations]
+        if len(set(names)) != len(names):
+            raise BadInput(f"network: population names are not unique: {names}")
+        if self.readout.population not in names:
+            raise BadInput(f"network: the read-out population {self.readout.population!r} is not one of {names}")
+        for connection in self.connections:
+            for end in (connection.source, connection.target):
+                if end not in names:
+                    raise BadInput(f"network: a connection names {end!r}, which is not one of {names}")
+        seen: set[str] = set()
+        for population in self.populations:
+            self._check_population(population, seen)
+            seen.add(population.name)
+
+    def _check_population(self, population: Population, earlier: set[str]) -> None:
+        incoming = self.incoming(population.name)
+        if isinstance(population.neuron, Source):
+            if incoming:
+                raise BadInput(f"{population.name}: a source population cannot have incoming connections")
+            return
+        if not incoming:
+            raise BadInput(f"{population.name}: no connection leads to it; connect it or leave it out")
+        for connection in incoming:
+            if connection.source not in earlier:
+                raise UnsupportedLayer(
+                    f"{connection.source} -> {population.name}: the source must come before its target; recurrent "
+                    "graphs have no rule here, list the populations in topological order"
+                )
+            shape = connection.out_shape(self[connection.source].shape)
+            if shape != population.shape:
+                raise BadInput(f"{connection.source} -> {population.name}: gives {shape}, expected {population.shape}")
+        try:
+            population.neuron.bias_over(population.shape)
+        except ValueError:
+            raise BadInput(
+                f"{population.name}: a bias of shape {population.neuron.bias_mant.shape} does not cover "
+                f"{population.shape}; give (), (C,) or the full shape"
+            ) from None
+
+    def __getitem__(self, name: str) -> Population:
+        for population in self.populations:
+            if population.name == name:
+                return population
+        raise KeyError(name)
+
+    def incoming(self, name: str) -> tuple[Connection, ...]:
+        """Connections that lead to a population."""
+        return tuple(c for c in self.connections if c.target == name)
+
+    def outgoing(self, name: str) -> tuple[Connection, ...]:
+        """Connections that leave a population."""
+        return tuple(c for c in self.connections if c.source == name)
+
+    @property
+    def sources(self) -> tuple[Population, ...]:
+        """Populations fed from outside."""
+        return tuple(p for p in self.populations if isinstance(p.neuron, Source))
+
+    @property
+    def neurons(self) -> Iterator[tuple[Population, Cuba]]:
+        """Every population that computes, with its neuron parameters."""
+        return ((p, p.neuron) for p in self.populations if isinstance(p.neuron, Cuba))
+
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that decides what the network computes. Equal networks have equal fingerprints."""
+        digest = hashlib.sha256()
+        for part in _canonical(self):
+            digest.update(part)
+        return digest.hexdigest()
+
+
+def same(a: Network, b: Network) -> bool:
+    """Whether two networks are equal in every number, name and order."""
+    return a.fingerprint() == b.fingerprint()
+
+
+def _canonical(network: Network) -> Iterable[bytes]:
+    def array(values: np.ndarray) -> bytes:
+        return repr(values.shape).encode() + np.ascontiguousarray(values, "<i4").tobytes()
+
+    yield f"network {network.n_steps} {network.readout}".encode()
+    for p in network.populations:
+        yield f"population {p.name} {p.shape}".encode()
+        if isinstance(p.neuron, Source):
+            yield f"source {p.neuron.payload_bits}".encode()
+        else:
+            n = p.neuron
+            yield f"cuba {n.v_th_mant} {n.i_decay} {n.v_decay}".encode()
+            yield array(n.bias_over(p.shape))
+    for c in network.connections:
+        extra = f"{c.stride} {c.padding} {c.dilation} {c.groups}" if isinstance(c, Conv) else ""
+        yield f"{type(c).__name__} {c.source} {c.target} {extra}".encode()
+        yield array(c.weight)
+
+
+def _freeze_weight(connection: Connection, ndim: int) -> None:
+    """Store the weight as read-only int16; refuse fractions, other ranks and values that int16 cannot hold."""
+    where = f"{connection.source} -> {connection.target}"
+    given = np.asarray(connection.weight)
+    if given.ndim != ndim or given.size == 0:
+        raise BadInput(f"{where}: a {type(connection).__name__} weight has {ndim} axes, got shape {given.shape}")
+    if not np.issubdtype(given.dtype, np.integer):
+        raise BadInput(f"{where}: weights are integers, got {given.dtype}; quantize the network first")
+    if abs(given.astype(np.int64)).max() > np.iinfo(np.int16).max:
+        raise BadInput(f"{where}: weight {given.flat[np.abs(given).argmax()]} is beyond 16 bits")
+    weight = np.array(given, dtype=np.int16)
+    weight.flags.writeable = False
+    object.__setattr__(connection, "weight", weight)
