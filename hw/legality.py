@@ -86,13 +86,17 @@ def _sums(network: Network, population: Population, neuron: Cuba, chip: Chip) ->
                 f"{connection.source} -> {population.name}: the synaptic sum can reach {worst.max()} at output "
                 f"{worst.argmax()}, {chip.name}'s accumulator holds {limit}; scale the layer down or lower payload_bits"
             )
-    # A current that decays keeps at most 4096 / i_decay times its input (geometric series); 0 keeps it all.
-    gain = network.n_steps if neuron.i_decay == 0 else min(network.n_steps, DECAY_ONE / neuron.i_decay)
+    gain = _memory(neuron.i_decay, network.n_steps)
     if total * gain * (1 << STATE_SHIFT) >= STATE_LIMIT:
         yield (
             f"{population.name}: the current can reach {total * gain:.0f} << 6, beyond its 24 bits; "
             "scale the layer down, or let the current decay faster"
         )
+
+
+def _memory(decay: int, n_steps: int) -> float:
+    """How many times its largest input a decaying register can hold: the geometric series of `1 - decay / 4096`."""
+    return n_steps if decay == 0 else min(n_steps, DECAY_ONE / decay)
 
 
 def _weights(connection: Connection, chip: Chip) -> Iterator[str]:
@@ -125,13 +129,13 @@ def _readout(network: Network) -> Iterator[str]:
     if not isinstance(neuron, Cuba):
         yield f"{population.name}: a source cannot be the read-out; name a population that computes"
         return
-    # Per neuron, the membrane grows by at most (worst sum + |bias|) per step.
+    # Per neuron, the current holds at most (worst sum x its memory), and the membrane adds that and the bias up.
     reach = np.abs(neuron.bias_over(population.shape).astype(np.int64)).reshape(population.shape[0], -1).max(axis=1)
     for connection in network.incoming(population.name):
-        reach = reach + worst_sum(network, connection)
-    worst = int(reach.max()) * network.n_steps
+        reach = reach + worst_sum(network, connection) * _memory(neuron.i_decay, network.n_steps)
+    worst = float(reach.max()) * _memory(neuron.v_decay, network.n_steps)
     if worst > neuron.v_th_mant:
         yield (
-            f"{population.name}: the read-out membrane can reach {worst}, above its threshold {neuron.v_th_mant}, and "
-            "would fire and reset; scale the layer down or use fewer timesteps"
+            f"{population.name}: the read-out membrane can reach {worst:.0f}, above its threshold {neuron.v_th_mant}, "
+            "and would fire and reset; scale the layer down or use fewer timesteps"
         )

@@ -23,15 +23,25 @@ from .neurons import Cuba
 
 Shape = tuple[int, ...]
 
+PAYLOAD_BITS_MAX = 24
+"""Lava's synapses accumulate in 24 bits; no payload can be wider."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """A population that receives its spikes from outside.
 
-    payload_bits: 0 for binary spikes; b > 0 for graded spikes that carry an unsigned integer of b bits.
+    payload_bits: 0 for binary spikes; 0 < b <= 24 for graded spikes that carry an unsigned integer of b bits.
     """
 
     payload_bits: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.payload_bits <= PAYLOAD_BITS_MAX:
+            raise BadInput(
+                f"source: payload_bits is {self.payload_bits}, a spike carries 0..{PAYLOAD_BITS_MAX} bits; quantize "
+                "the inputs to fewer"
+            )
 
     @property
     def max_payload(self) -> int:
@@ -46,6 +56,13 @@ class Population:
     name: str
     shape: Shape
     neuron: Cuba | Source
+
+    def __post_init__(self) -> None:
+        # Plain ints: equal shapes must print alike, or equal networks would have different fingerprints.
+        shape = tuple(int(n) for n in self.shape)
+        if min(shape, default=0) < 1:
+            raise BadInput(f"{self.name}: shape {shape} must hold positive sizes, (C, H, W) or (F,)")
+        object.__setattr__(self, "shape", shape)
 
     @property
     def size(self) -> int:
@@ -258,8 +275,9 @@ def _freeze_weight(connection: Connection, ndim: int) -> None:
         raise BadInput(f"{where}: a {type(connection).__name__} weight has {ndim} axes, got shape {given.shape}")
     if not np.issubdtype(given.dtype, np.integer):
         raise BadInput(f"{where}: weights are integers, got {given.dtype}; quantize the network first")
-    if abs(given.astype(np.int64)).max() > np.iinfo(np.int16).max:
-        raise BadInput(f"{where}: weight {given.flat[np.abs(given).argmax()]} is beyond 16 bits")
+    worst = max(int(given.max()), int(given.min()), key=abs)
+    if abs(worst) > np.iinfo(np.int16).max:
+        raise BadInput(f"{where}: weight {worst} is beyond 16 bits; quantize the network to smaller weights")
     weight = np.array(given, dtype=np.int16)
     weight.flags.writeable = False
     object.__setattr__(connection, "weight", weight)

@@ -1,0 +1,28 @@
+"""Networks in torch: architectures, the ANN, its spiking twin, its twin in chip arithmetic, and data sets."""
+
+from . import zoo as _registered
+from .architecture import ARCHITECTURES, INPUT, Architecture, ConvWire, IdentityWire, LinearWire, Unit
+from .graph import Accumulate, GraphNet, Node, Rectify, Synapses, as_spiking, build_ann
+from .neurons import Spiking
+from .profiles import PROFILES, Profile
+
+__all__ = [
+    "ARCHITECTURES",
+    "INPUT",
+    "PROFILES",
+    "Accumulate",
+    "Architecture",
+    "ConvWire",
+    "GraphNet",
+    "IdentityWire",
+    "LinearWire",
+    "Node",
+    "Profile",
+    "Rectify",
+    "Spiking",
+    "Synapses",
+    "Unit",
+    "as_spiking",
+    "build_ann",
+]
+del _registered

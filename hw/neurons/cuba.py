@@ -16,11 +16,13 @@ v = 512 (8 << 6), then 256 + 512 = 768 > 640: a spike at step 2, v = 0, and agai
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
 import numpy as np
 
 from ..arithmetic import STATE_SHIFT, decay, saturate_state, wrap_state
+from ..errors import BadInput
 
 NEVER_FIRES = 131071
 """The largest 17-bit threshold mantissa; a read-out uses it and is checked never to reach it."""
@@ -32,6 +34,8 @@ class Cuba:
 
     v_th_mant: threshold mantissa. i_decay, v_decay: current and voltage decay, of 4096.
     bias_mant: int32, shape () for one value, (C,) per channel, or the population's own shape.
+
+    Raises BadInput for parameters that are not integers.
     """
 
     v_th_mant: int
@@ -40,7 +44,18 @@ class Cuba:
     bias_mant: np.ndarray = field(default_factory=lambda: np.zeros((), np.int32))
 
     def __post_init__(self) -> None:
-        bias = np.array(self.bias_mant, dtype=np.int32)
+        for name in ("v_th_mant", "i_decay", "v_decay"):
+            try:
+                object.__setattr__(self, name, index(getattr(self, name)))
+            except TypeError:
+                raise BadInput(f"cuba: {name} is {getattr(self, name)!r}, a neuron parameter is an integer") from None
+        given = np.asarray(self.bias_mant)
+        if not np.issubdtype(given.dtype, np.integer):
+            raise BadInput(f"cuba: the bias is {given.dtype}, a mantissa is an integer; quantize the network first")
+        worst = max(int(given.max(initial=0)), int(given.min(initial=0)), key=abs)
+        if abs(worst) > np.iinfo(np.int32).max:
+            raise BadInput(f"cuba: bias mantissa {worst} is beyond 32 bits; quantize the network to smaller biases")
+        bias = np.array(given, dtype=np.int32)
         bias.flags.writeable = False
         object.__setattr__(self, "bias_mant", bias)
 

@@ -1,0 +1,80 @@
+"""docs/numbers.md says what the code says."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+from spikeport.hw import CHIPS, NEVER_FIRES, arithmetic
+from spikeport.models.datasets import DATASETS
+from spikeport.sim import CONVENTIONS, constants
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs" / "numbers.md").read_text(encoding="utf-8")
+
+
+def rows(heading):
+    """The cells of every table row below `heading` (a first cell), down to the end of that table."""
+    lines = TEXT.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {heading} |"))
+    table = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        table.append([cell.strip() for cell in line.strip("|").split("|")])
+    return lines[start], table
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_every_range_of_every_chip_is_in_the_table(name):
+    header, table = rows("field")
+    column = [cell.strip() for cell in header.strip("|").split("|")].index(name)
+    documented = {row[0].strip("`"): int(row[column]) for row in table}
+    ranges = {key: value for key, value in dataclasses.asdict(CHIPS[name]).items() if key not in ("name", "sources")}
+    assert documented == ranges
+
+
+def test_operation_energies_are_the_constants():
+    _, table = rows("operation")
+    documented = {row[0]: float(row[1]) for row in table if row[2].startswith("`")}
+    assert documented == {
+        "fp32 add": constants.FP32_ADD.value,
+        "fp32 multiply": constants.FP32_MULTIPLY.value,
+        "int8 add": constants.INT8_ADD.value,
+        "int8 multiply": constants.INT8_MULTIPLY.value,
+    }
+    for constant in (constants.FP32_ADD, constants.INT8_MULTIPLY):
+        assert f"{constant.node} nm, {constant.voltage} V; kind: {constant.kind}" in TEXT
+        assert re.search(r"doi (\S+),", constant.source).group(1) in TEXT
+
+
+def test_the_conventions_that_exist_are_in_the_table():
+    _, table = rows("convention")
+    documented = {row[0].strip("`"): (float(row[1]), float(row[2]), float(row[3])) for row in table}
+    assert documented == {
+        name: (c.ac.value, c.mac.value, round(c.mac.value / c.ac.value, 1)) for name, c in CONVENTIONS.items()
+    }
+
+
+def test_the_arithmetic_of_the_neuron_is_in_the_table():
+    _, table = rows("quantity")
+    documented = {row[2].strip("`"): row[1] for row in table}
+    assert documented["DECAY_ONE"].startswith(f"{arithmetic.DECAY_ONE} ")
+    assert documented["STATE_SHIFT"] == str(arithmetic.STATE_SHIFT)
+    assert documented["STATE_LIMIT"].endswith(f" {arithmetic.STATE_LIMIT}")
+    assert documented["NEVER_FIRES"].startswith(f"{NEVER_FIRES} ")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_the_sizes_of_every_data_set_are_given(name):
+    spec = DATASETS[name]
+    line = next(line for line in TEXT.splitlines() if line.lower().replace("-", "").startswith(f"| {name} |"))
+    assert str(spec.n_train) in line
+    assert str(spec.n_test) in line
+
+
+def test_files_named_in_the_documents_exist():
+    for document in ("numbers.md", "glossary.md"):
+        text = (ROOT / "docs" / document).read_text(encoding="utf-8")
+        for path in re.findall(r"`((?:hw|models|pipeline|sim|export|tests)/[\w/.]+)`", text):
+            assert (ROOT / path).exists(), f"docs/{document} names {path}"
