@@ -1,0 +1,74 @@
+"""The stages in order, where each is found, and what a recipe must name for them to run."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from ..hw import CHIPS
+from .progress import Progress
+from .recipe import Recipe, digest
+from .runs import Run, open_run
+from .stage import Stage
+
+MODULES = {
+    "train": "train",
+    "convert": "convert",
+    "refine": "refine.stage",
+    "quantize": "quantize",
+    "export": "deploy",
+    "simulate": "simulate",
+    "verify": "verify",
+    "energy": "energy",
+    "report": "report",
+}
+"""Stage names in order, and the module of this package whose `STAGE` each is."""
+
+
+def stages() -> tuple[Stage, ...]:
+    """All stages, in order; each needs only earlier ones."""
+    return tuple(
+        importlib.import_module(f".{module}", __package__).STAGE  # a module without one is our mistake
+        for module in MODULES.values()
+    )
+
+
+def check(recipe: Recipe) -> None:
+    """Raise BadInput for a name in the recipe that nothing is registered under, before anything is computed."""
+    from ..models import ARCHITECTURES, PROFILES
+    from ..models.datasets import DATASETS
+    from .refine import check_method
+
+    for registry, name in (
+        (DATASETS, recipe.data.name),
+        (ARCHITECTURES, recipe.model.architecture),
+        (PROFILES, recipe.refine.profile),
+        (CHIPS, recipe.quantize.chip),
+    ):
+        _ = registry[name]  # raises with the nearest known name
+    check_method(recipe.refine)
+
+
+def data_identity(recipe: Recipe) -> str:
+    """SHA-256 over the images and labels of the recipe's data set. Raises BadInput if its files are not as expected."""
+    from ..models.datasets import fingerprint, load
+
+    return digest([fingerprint(images) for images in load(recipe.data.name, recipe.data.root)])
+
+
+@contextmanager
+def opened(recipe: Recipe, root: Path, progress: Progress) -> Iterator[Run]:
+    """The checked recipe's run folder, locked while open, computing on the recipe's number of threads."""
+    check(recipe)
+    threads = torch.get_num_threads()
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    try:
+        with open_run(recipe, root, stages(), progress=progress, data_identity=data_identity) as run:
+            yield run
+    finally:
+        torch.set_num_threads(threads)

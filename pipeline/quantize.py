@@ -1,0 +1,142 @@
+"""Training in the chip's own integers: the last training stage, whose accuracy is the deployed one.
+
+The refined network is put on the chip's grid (`pipeline/scales.py`) and fine-tuned with the forward pass of
+`models/integer.py`. What leaves this stage is an `hw.Network` and the predictions it made on the test set.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from ..hw import CHIPS, NotRepresentable, check
+from ..models import GraphNet
+from ..models.datasets import Images, batches
+from ..models.integer import IntegerNode, as_integer, integer_logits
+from .artefacts import load_ann, load_splits, save_net, save_network
+from .convert import chip_profile
+from .files import write_tensors
+from .folding import fold_batchnorm
+from .losses import kd_kl
+from .lower import to_network
+from .metrics import accuracy
+from .refine.stage import load_student
+from .scales import Scales, choose_scales, contain_
+from .stage import Stage, StageContext
+from .training import Task, correct, fit
+
+DISTILL = 0.9
+"""Share of logit distillation (tau = 2) against cross-entropy: the closed-loop method's task share, kept."""
+
+TAU = 2.0
+
+PREDICTIONS = "predictions.safetensors"
+
+
+def run(context: StageContext) -> dict[str, Any]:
+    """Quantize, fine-tune in integers, and write the network with its test predictions.
+
+    Raises NotRepresentable if the refined profile cannot be computed by the chip, or a number of the trained network
+    cannot be held by it.
+    """
+    recipe, device = context.recipe, context.device
+    chip = CHIPS[recipe.quantize.chip]
+    profile = chip_profile(recipe)
+    reason = profile.on_chip()
+    if reason is not None:
+        raise NotRepresentable(
+            f"refine.profile {profile.name}: {reason}; refine with profile 'loihi', the others are for comparison"
+        )
+    splits = load_splits(recipe)
+    teacher = fold_batchnorm(load_ann(recipe, context.inputs["train"])).to(device).requires_grad_(False)
+    student = load_student(recipe, context.inputs["refine"])
+    # A payload finer than the data's own levels carries nothing.
+    max_bits = (splits.train.levels).bit_length()
+    scales = choose_scales(student, chip, recipe.quantize.payload_bits, max_bits)
+    net = as_integer(student, profile, scales.units, scales.gains, chip.bias_max).to(device)
+    contain_(net, chip, scales)
+    top = (1 << scales.payload_bits) - 1
+
+    def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        with torch.no_grad():
+            target, _ = teacher(x)
+        taps = net.architecture.taps
+        sums, spikes = net((x * top + 0.5).floor(), taps)
+        logits, _ = integer_logits(net, sums)
+        task, match = functional.cross_entropy(logits, y), kd_kl(logits, target.float(), TAU)
+        rate = sum(float(s.detach().sum()) for s in spikes.values()) / sum(s[0].numel() for s in spikes.values())
+        parts = {"task": task, "logits": match, "spikes_per_neuron": torch.tensor(rate)}
+        return (1 - DISTILL) * task + DISTILL * match, logits, parts
+
+    history = fit(
+        Task(
+            net=net,
+            loss=loss,
+            score=lambda images: correct(classify(net, images, scales, device), images),
+            train=splits.train,
+            validation=splits.validation,
+            settings=recipe.quantize,
+            grad_clip=recipe.quantize.grad_clip,
+            after_step=lambda: contain_(net, chip, scales),
+        ),
+        context,
+    )
+    network = to_network(net, scales.payload_bits)
+    check(network, chip)
+    predictions = classify(net, splits.test, scales, device)
+    save_net(net, context.folder)
+    save_network(network, context.folder)
+    write_tensors(context.folder / PREDICTIONS, {"test": predictions})
+    return {
+        "test": accuracy(correct(predictions, splits.test), len(splits.test)),
+        "validation": history,
+        "payload_bits": scales.payload_bits,
+        "chip": chip.name,
+        "fingerprint": network.fingerprint(),
+        "layers": _layers(net, scales),
+    }
+
+
+@torch.no_grad()
+def classify(net: GraphNet, images: Images, scales: Scales, device: torch.device, size: int = 100) -> Tensor:
+    """The integer network's predictions, int64 (N,): the first largest membrane of the read-out."""
+    net.eval()
+    out = []
+    for index in batches(len(images), size, None):
+        payload = images.payload(index, bits=scales.payload_bits).to(device, torch.float32)
+        _, sums = integer_logits(net, net(payload)[0])
+        # numpy's argmax returns the first of equal values; torch's may return any.
+        out.append(torch.from_numpy(np.argmax(sums.cpu().numpy(), axis=-1)))
+    return torch.cat(out)
+
+
+def _layers(net: GraphNet, scales: Scales) -> list[dict[str, Any]]:
+    """Per population: scale, what limited it, and how much of the weight grid is used."""
+    rows = []
+    for node in net.walk():
+        assert isinstance(node, IntegerNode)
+        weights = [wire.grid_weight.detach() for wire in node.wires]
+        rows.append(
+            {
+                "layer": node.unit.name,
+                "scale": node.scale,
+                "limited_by": scales.limited_by[node.unit.name],
+                "largest_weight": max(int(w.abs().max()) for w in weights),
+                "largest_bias": int(node.grid_bias.detach().abs().max()),
+                "zero_weights": float(sum(int((w == 0).sum()) for w in weights) / sum(w.numel() for w in weights)),
+            }
+        )
+    return rows
+
+
+STAGE = Stage(
+    name="quantize",
+    needs=("train", "refine"),
+    reads=("seed", "data", "model", "refine", "quantize"),
+    version=1,
+    run=run,
+)

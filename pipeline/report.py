@@ -1,0 +1,202 @@
+"""The report stage: what all stages measured, as one validated report in four files."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from typing import Any
+
+from .. import sim
+from ..export import netx
+from ..hw import Conv, Network, Population, Source
+from ..models.datasets import DATASETS
+from ..sim import report
+from .artefacts import load_splits
+from .deploy import written
+from .energy import FILE
+from .files import read_json
+from .recipe import Recipe
+from .runs import versions
+from .simulate import load_counts
+from .stage import Stage, StageContext
+
+Results = Mapping[str, Mapping[str, Any]]
+
+
+def run(context: StageContext) -> dict[str, Any]:
+    """Write report.json, report.md, report.tex and report.html."""
+    recipe, results = context.recipe, context.results
+    path = written(context.inputs["export"], results["export"])
+    network = netx.read(path)
+    counts = load_counts(context.inputs["simulate"])
+    prices = chosen_prices(recipe, read_json(context.inputs["energy"] / FILE, "run `spikeport energy` again")["prices"])
+    splits = load_splits(recipe)
+    lava = results["verify"]
+    value = report.parse(
+        {
+            "recipe": recipe.name,
+            "created": datetime.datetime.now(datetime.UTC),
+            "versions": {**versions(), **lava.get("versions", {})},
+            "seed": recipe.seed,
+            "data": {
+                "name": recipe.data.name,
+                "train": len(splits.train),
+                "validation": len(splits.validation),
+                "test": len(splits.test),
+                "licence": DATASETS[recipe.data.name].licence,
+            },
+            "network": network_facts(network, recipe.quantize.chip),
+            "waterfall": waterfall(recipe, results),
+            "skipped": {"lava": lava["skipped"]} if "skipped" in lava else {},
+            "lava": None if "skipped" in lava else {key: lava[key] for key in report.LavaCheck.model_fields},
+            "counted_samples": counts.n_samples,
+            "layers": layers(network, counts, prices),
+            "energy": [energy_row(price) for price in prices],
+            "scope": "\n".join(price["scope"] for price in prices),
+            "drift": results["refine"].get("drift", []),
+            "timesteps": timesteps(results),
+            "notices": [notice for metrics in results.values() for notice in metrics.get("notices", [])],
+            "commands": [f"spikeport verify {context.inputs['export'] / path.name}"],
+        },
+        "report",
+    )
+    return {"files": [file.name for file in report.write(value, context.folder)]}
+
+
+def chosen_prices(recipe: Recipe, prices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of all prices, those of the recipe's choices: one per convention."""
+    chosen = {"first_layer": recipe.energy.first_layer, "synops": recipe.energy.synops}
+    return [price for price in prices if chosen.items() <= price["choices"].items()]
+
+
+def waterfall(recipe: Recipe, results: Results) -> list[dict[str, Any]]:
+    """Accuracy at each step on the test set; Lava's on the images it ran, and left out if it did not."""
+    T = recipe.refine.T
+    steps = [
+        ("ann", results["train"]["test"], "the trained ANN, fp32"),
+        ("converted_soft", results["convert"]["soft"], f"integrate and fire, soft reset, T = {T}"),
+        ("converted_hard", results["convert"]["hard"], f"the same weights, the chip's hard reset, T = {T}"),
+        ("refined", results["refine"]["test"], f"{recipe.refine.method}, profile {recipe.refine.profile}, T = {T}"),
+        ("integer", results["quantize"]["test"], f"{recipe.quantize.chip} integers, as trained"),
+        ("netx", results["simulate"]["test"], "the .net file read back, simulated bit for bit"),
+    ]
+    if "test" in results["verify"]:
+        steps.append(("lava", results["verify"]["test"], "the .net file in real Lava, first test images"))
+    return [{"step": step, "note": note, **score} for step, score, note in steps]
+
+
+def network_facts(network: Network, chip: str) -> dict[str, Any]:
+    """What was deployed."""
+    source = network.sources[0].neuron
+    assert isinstance(source, Source)
+    return {
+        "n_steps": network.n_steps,
+        "payload_bits": source.payload_bits,
+        "chip": chip,
+        "populations": [_population(population) for population in network.populations],
+        "synapses": sum(sim.n_synapses(network).values()),
+        "fingerprint": network.fingerprint(),
+    }
+
+
+def _population(population: Population) -> dict[str, Any]:
+    neuron = population.neuron
+    computes = not isinstance(neuron, Source)
+    return {
+        "name": population.name,
+        "shape": population.shape,
+        "neurons": population.size,
+        "v_decay": neuron.v_decay if computes else None,
+        "i_decay": neuron.i_decay if computes else None,
+        "v_th_mant": neuron.v_th_mant if computes else None,
+    }
+
+
+def layers(network: Network, counts: sim.Counts, prices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per population that computes, with its incoming connections.
+
+    Where a population gets graded and binary spikes it has two rows; its neurons and spikes stand in the first.
+    """
+    rows = []
+    for population, _ in network.neurons:
+        incoming = network.incoming(population.name)
+        for is_mac in (True, False):
+            sources = {c.source for c in incoming if sim.is_graded(network, c.source) == is_mac}
+            if sources:
+                first = not (rows and rows[-1]["name"].startswith(f"{population.name} ("))
+                mixed = len({sim.is_graded(network, c.source) for c in incoming}) == 2
+                name = f"{population.name} ({'MAC' if is_mac else 'AC'})" if mixed else population.name
+                rows.append(_layer(name, population, sources, is_mac, first, network, counts, prices))
+    return rows
+
+
+def _layer(
+    name: str,
+    population: Population,
+    sources: set[str],
+    is_mac: bool,
+    first: bool,
+    network: Network,
+    counts: sim.Counts,
+    prices: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """One row; `sources` says which incoming connections it covers, `first` whether it holds the neurons."""
+    pairs = [(source, population.name) for source in sorted(sources)]
+    kinds = {type(c) for c in network.incoming(population.name) if c.source in sources}
+    neurons = population.size if first else 0
+    spikes = counts.spikes_per_sample()[population.name] if first else 0.0
+    stored, effective = counts.synops_per_sample(), counts.synops_per_sample(effective=True)
+    per_neuron = spikes / neurons if neurons else 0.0
+
+    def total(price: dict[str, Any], field: str) -> Any:
+        return sum(row[field] for row in price["connections"] if (row["source"], row["target"]) in pairs)
+
+    return {
+        "name": name,
+        "kind": "conv" if Conv in kinds else "dense",
+        "neurons": neurons,
+        "synapses": total(prices[0], "n_synapses"),
+        "spikes": spikes,
+        "spikes_per_neuron": per_neuron,
+        "spikes_per_step": per_neuron / network.n_steps,
+        "synops": sum(stored[pair] for pair in pairs),
+        "synops_effective": sum(effective[pair] for pair in pairs),
+        "dense_macs": total(prices[0], "dense_macs"),
+        "is_mac": is_mac,
+        "energy_pj": {price["convention"]["name"]: total(price, "snn_pj") for price in prices},
+    }
+
+
+def energy_row(price: dict[str, Any]) -> dict[str, Any]:
+    """One convention's totals."""
+    convention = price["convention"]
+    return {
+        "convention": convention["name"],
+        "mac_pj": convention["mac"]["value"],
+        "ac_pj": convention["ac"]["value"],
+        "source": f"AC: {convention['ac']['source']}; MAC: {convention['mac']['source']}",
+        "snn_pj": price["snn_pj"],
+        "ann_pj": price["ann_pj"],
+        "ratio": price["ratio"],
+        "first_layer": price["choices"]["first_layer"],
+        "synops": price["choices"]["synops"],
+    }
+
+
+def timesteps(results: Results) -> list[dict[str, Any]]:
+    """Validation accuracy by number of timesteps: converted with both resets, and refined where it was trained."""
+    names = {"soft": "converted_soft", "hard": "converted_hard", "refined": "refined"}
+    rows: dict[int, dict[str, Any]] = {}
+    for row in [*results["convert"].get("by_T", []), *results["refine"].get("by_T", [])]:
+        known = {names[key]: score for key, score in row.items() if key in names}
+        rows.setdefault(row["T"], {"T": row["T"]}).update(known)
+    return [rows[T] for T in sorted(rows)]
+
+
+STAGE = Stage(
+    name="report",
+    needs=("train", "convert", "refine", "quantize", "export", "simulate", "verify", "energy"),
+    reads=("name", "seed", "data", "model", "refine", "quantize", "energy", "report"),
+    version=1,
+    run=run,
+)

@@ -1,0 +1,138 @@
+"""How large a chip unit is, per population: as fine as weights, sums, biases and thresholds all allow.
+
+A population's scale S is its integer threshold: chip units per threshold. A wire whose source arrives `gain` times
+larger than 1 (payloads of the input, positions under a spatial mean) has weights `w S / gain`. S is the largest integer
+that keeps every one of these inside the chip:
+
+    |w| S / gain <= 254,    one-sided sums of |w| S (x payload) <= accumulator,    |b| S <= bias mantissa,
+    S <= threshold mantissa,    and for the read-out T (sum + |b|) S <= threshold mantissa, so that it never fires.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..hw import Chip, NotRepresentable, Shape
+from ..models import INPUT, ConvWire, GraphNet, LinearWire
+from ..models.integer import WEIGHT_LIMIT, WEIGHT_STEP, IntegerNode, IntegerSynapses
+
+HEADROOM = 0.9
+"""Share of the accumulator used at the start, so that fine-tuning has room; `contain_` guards the rest."""
+
+COARSEST = 0.5
+"""A payload bit is worth at most one bit of weight: the input layer keeps at least this share of the weight grid."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scales:
+    """units: integer threshold per unit. gains: per (source, unit). payload_bits: of the input.
+
+    limited_by: per unit, which limit set its scale.
+    """
+
+    units: dict[str, int]
+    gains: dict[tuple[str, str], float]
+    payload_bits: int
+    limited_by: dict[str, str]
+
+
+def choose_scales(student: GraphNet, chip: Chip, payload_bits: int | None, max_bits: int = 8) -> Scales:
+    """Scales of a weight-form network without batch norms.
+
+    payload_bits: given, or None for as many as fit: the most bits (up to max_bits) at which no accumulator of an input
+    layer can overflow while its weights keep at least half of their grid.
+    Raises NotRepresentable if some population would need a scale below 2.
+    """
+    candidates = [payload_bits] if payload_bits is not None else list(range(max_bits, 0, -1))
+    shapes = student.architecture.shapes()
+    for bits in candidates:
+        units: dict[str, int] = {}
+        gains: dict[tuple[str, str], float] = {}
+        limited: dict[str, str] = {}
+        fine_enough = True
+        for unit in student.architecture.units:
+            limits = _limits(student, unit.name, chip, shapes, bits, gains)
+            limited[unit.name] = min(limits, key=limits.__getitem__)
+            units[unit.name] = int(min(limits.values()))
+            if units[unit.name] < WEIGHT_STEP:
+                raise NotRepresentable(
+                    f"{unit.name}: the scale allowed by its {limited[unit.name]} is {units[unit.name]}, too coarse for "
+                    f"{chip.name}; lower convert.percentile or payload_bits, or train with more weight decay"
+                )
+            reads_input = any(wire.source == INPUT for wire in unit.wires)
+            fine_enough &= not reads_input or units[unit.name] >= COARSEST * limits["weight grid"]
+        if fine_enough or bits == candidates[-1]:
+            return Scales(units=units, gains=gains, payload_bits=bits, limited_by=limited)
+    raise AssertionError("the last candidate always returns")
+
+
+def _limits(
+    student: GraphNet, name: str, chip: Chip, shapes: dict[str, Shape], bits: int, gains: dict[tuple[str, str], float]
+) -> dict[str, float]:
+    """The largest scale that each resource of the chip allows a unit; fills in the gains of its wires."""
+    node = student.node(name)
+    last = node.unit is student.architecture.units[-1]
+    limits = {"threshold": float(chip.v_th_max), "weight grid": float("inf")}
+    sums = torch.zeros(node.unit.channels)
+    room = float("inf")
+    bias = torch.zeros(node.unit.channels)
+    for wire, synapses in zip(node.unit.wires, node.synapses, strict=True):
+        found = dict(synapses.named_parameters())
+        weight = next(p.detach() for n, p in found.items() if n.endswith("weight")).cpu()
+        bias = bias + sum(p.detach().cpu() for n, p in found.items() if n.endswith("bias"))
+        positions = shapes[wire.source][1] * shapes[wire.source][2] if _is_mean(wire) else 1
+        payload = (1 << bits) - 1 if wire.source == INPUT else 1
+        gains[wire.source, name] = float(payload * positions)
+        grid = WEIGHT_LIMIT / float(weight.abs().max()) * payload * positions
+        limits["weight grid"] = min(limits["weight grid"], grid)
+        # Weights shrink by the gain and the payloads or positions grow by it, so the sum is that of the raw weights.
+        sums = sums + _one_sided(weight)
+        room = min(room, chip.conv_sum_max if isinstance(wire, ConvWire) else chip.dense_sum_max)
+    limits["accumulator"] = HEADROOM * room / float(sums.max())
+    if float(bias.abs().max()) > 0:
+        limits["bias"] = HEADROOM * chip.bias_max / float(bias.abs().max())
+    if last:
+        limits["read-out membrane"] = HEADROOM * chip.v_th_max / (student.n_steps * float((sums + bias.abs()).max()))
+    return limits
+
+
+def _is_mean(wire: object) -> bool:
+    return isinstance(wire, LinearWire) and wire.mean
+
+
+def _one_sided(weight: Tensor) -> Tensor:
+    """Per output: the larger of the sum of positive and the sum of negative weights, as magnitudes. (out,)."""
+    rows = weight.reshape(weight.shape[0], -1) if weight.ndim > 1 else weight.reshape(1, 1)
+    return torch.maximum(rows.clamp_min(0).sum(dim=1), (-rows).clamp_min(0).sum(dim=1))
+
+
+@torch.no_grad()
+def contain_(net: GraphNet, chip: Chip, scales: Scales) -> None:
+    """Keep an integer network inside the chip after an optimizer step, in place.
+
+    Latent weights are clamped to the grid; the rows of a population whose integer sums could leave the accumulator
+    (or, for the read-out, whose membrane could reach the threshold) are shrunk until they cannot.
+    """
+    for node in net.walk():
+        assert isinstance(node, IntegerNode)
+        last = node.unit is net.architecture.units[-1]
+        total = torch.zeros(node.unit.channels)
+        room = float("inf")
+        for wire in node.wires:
+            limit = WEIGHT_LIMIT / wire.scale
+            wire.weight.clamp_(-limit, limit)
+            total = total + _reach(wire, scales.gains[wire.wire.source, node.unit.name])
+            room = min(room, chip.conv_sum_max if isinstance(wire.wire, ConvWire) else chip.dense_sum_max)
+        if last:
+            room = min(room, chip.v_th_max / net.n_steps - float(node.grid_bias.abs().max()))
+        for row in torch.nonzero(total > room).flatten().tolist():
+            for wire in node.wires:
+                wire.weight[row if wire.weight.ndim > 1 else ...] *= 0.98 * room / float(total[row])
+
+
+def _reach(wire: IntegerSynapses, gain: float) -> Tensor:
+    """The largest magnitude of a wire's integer sums for any input, per output (out,)."""
+    return _one_sided(wire.grid_weight.detach()).cpu() * gain

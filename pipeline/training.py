@@ -1,0 +1,186 @@
+"""The one training loop: the ANN, the refinement and the chip-integer stage all go through it.
+
+Everything random is derived from (seed, epoch), and the whole state is saved after each epoch, so a run that was killed
+continues with the bits an unbroken run would have had. The epoch kept is the one with the best validation accuracy;
+the test set is not seen here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..hw import SpikeportError
+from ..models.augment import Augment
+from ..models.datasets import Images, batches
+from .checkpoint import module_state, optimizer_state, restore_module, restore_optimizer
+from .recipe import Optimization
+from .stage import StageContext
+
+Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Mapping[str, Tensor]]]
+"""(images (B, C, H, W) in [0, 1], labels (B,)) -> (loss to minimise, logits (B, K), named parts to log)."""
+
+Score = Callable[[Images], int]
+"""Number of images of a split that are classified correctly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is trained, on what. decay: weight decay applies to weights of two and more axes only.
+
+    after_step: called after every optimizer step, e.g. to keep weights inside the chip's range.
+    """
+
+    net: nn.Module
+    loss: Loss
+    score: Score
+    train: Images
+    validation: Images
+    settings: Optimization
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["cosine", "onecycle"] = "cosine"
+    warmup_epochs: int = 0
+    grad_clip: float | None = None
+    after_step: Callable[[], None] | None = None
+
+
+def fit(task: Task, context: StageContext) -> dict[str, Any]:
+    """Train `task.net` in place and leave it with the weights of the best validation epoch.
+
+    Returns {"epochs", "best_epoch", "best", "last", "start"}: validation accuracies as fractions; epoch 0 is the start.
+    Raises SpikeportError when the loss is no longer finite.
+    """
+    optimizer = _optimizer(task)
+    seed = context.recipe.seed
+    best = {name: value.clone() for name, value in module_state(task.net).items()}
+    history = [task.score(task.validation) / len(task.validation)]
+    saved = context.checkpoint.load()
+    if saved is not None:
+        _, tensors, state = saved
+        restore_module(task.net, _part(tensors, "net."))
+        restore_optimizer(optimizer, _part(tensors, "optimizer."), state["optimizer"])
+        best, history = _part(tensors, "best."), state["history"]
+    steps = task.settings.epochs * math.ceil(len(task.train) / task.settings.batch_size)
+    with context.progress.task(context.name, total=steps) as bar:
+        bar.advance(steps // max(1, task.settings.epochs) * (len(history) - 1))
+        for epoch in range(len(history), task.settings.epochs + 1):
+            means = _epoch(task, optimizer, epoch, seed, context.device, bar)
+            history.append(task.score(task.validation) / len(task.validation))
+            if history[-1] > max(history[:-1]):
+                best = {name: value.clone() for name, value in module_state(task.net).items()}
+            context.log({"epoch": epoch, "validation": history[-1], **means})
+            tensors, scalars = optimizer_state(optimizer)
+            context.checkpoint.save(
+                epoch,
+                {
+                    **{f"net.{name}": value for name, value in module_state(task.net).items()},
+                    **{f"optimizer.{name}": value for name, value in tensors.items()},
+                    **{f"best.{name}": value for name, value in best.items()},
+                },
+                {"optimizer": scalars, "history": history},
+            )
+    restore_module(task.net, best)
+    return {
+        "epochs": task.settings.epochs,
+        "best_epoch": history.index(max(history)),
+        "best": max(history),
+        "last": history[-1],
+        "start": history[0],
+    }
+
+
+def _epoch(
+    task: Task, optimizer: torch.optim.Optimizer, epoch: int, seed: int, device: torch.device, bar: Any
+) -> dict[str, float]:
+    """One pass over the training images; returns the means of the loss, its parts and the accuracy."""
+    order = torch.Generator().manual_seed(_mix(seed, epoch, 1))
+    noise = torch.Generator().manual_seed(_mix(seed, epoch, 2))
+    augment = Augment(**task.settings.augment.model_dump())
+    per_epoch = math.ceil(len(task.train) / task.settings.batch_size)
+    total = per_epoch * task.settings.epochs
+    sums: dict[str, float] = {}
+    seen = 0
+    task.net.train()
+    for position, index in enumerate(batches(len(task.train), task.settings.batch_size, order)):
+        rate = _rate(task, (epoch - 1) * per_epoch + position, per_epoch, total)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        x = augment(task.train.floats(index), noise).to(device)
+        y = task.train.y[index].to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=task.settings.precision == "bf16"):
+            loss, logits, parts = task.loss(x, y)
+        if not torch.isfinite(loss):
+            raise SpikeportError(
+                f"training diverged: the loss is {loss.item()} at epoch {epoch}, batch {position}; lower lr "
+                f"(now {task.settings.lr}) or set grad_clip"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if task.grad_clip:
+            nn.utils.clip_grad_norm_(task.net.parameters(), task.grad_clip)
+        optimizer.step()
+        if task.after_step:
+            task.after_step()
+        values = {"loss": loss.item(), "accuracy": (logits.detach().argmax(-1) == y).float().mean().item()}
+        values |= {name: part.item() for name, part in parts.items()}
+        for name, value in values.items():
+            sums[name] = sums.get(name, 0.0) + value * len(index)
+        seen += len(index)
+        bar.advance(1, loss=values["loss"], acc=values["accuracy"], **_shown(values))
+    return {name: value / seen for name, value in sums.items()}
+
+
+def _shown(values: Mapping[str, float]) -> dict[str, float]:
+    return {"spikes": values["spikes_per_neuron"]} if "spikes_per_neuron" in values else {}
+
+
+def _optimizer(task: Task) -> torch.optim.Optimizer:
+    settings = task.settings
+    trained = [p for p in task.net.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if task.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=settings.lr)
+    return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
+
+
+def _rate(task: Task, step: int, per_epoch: int, total: int) -> float:
+    """Learning rate of a step. cosine: linear warm-up, then half a cosine to 0. onecycle: up for 30 %, down to 0."""
+    peak = task.settings.lr
+    if task.schedule == "onecycle":
+        up = max(1, round(0.3 * total))
+        if step < up:
+            return peak * (0.04 + 0.96 * (step + 1) / up)
+        return peak * 0.5 * (1 + math.cos(math.pi * (step - up) / max(1, total - up)))
+    warm = task.warmup_epochs * per_epoch
+    if step < warm:
+        return peak * (step + 1) / warm
+    return peak * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+
+
+def _mix(seed: int, epoch: int, stream: int) -> int:
+    """A seed for one stream of one epoch; distinct for seeds < 2^40, epochs < 2^16, streams < 2^6."""
+    return (seed << 22) + (epoch << 6) + stream
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+@torch.no_grad()
+def predict(forward: Callable[[Tensor], Tensor], images: Images, device: torch.device, size: int = 250) -> Tensor:
+    """Predicted classes of a split, int64 (N,). forward: images (B, C, H, W) in [0, 1] -> scores (B, K)."""
+    out = [forward(images.floats(index).to(device)).argmax(-1).cpu() for index in batches(len(images), size, None)]
+    return torch.cat(out)
+
+
+def correct(predictions: Tensor, images: Images) -> int:
+    """How many predictions equal the labels."""
+    return int((predictions == images.y).sum())
