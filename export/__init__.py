@@ -1,0 +1,1 @@
+"""The borders: networks to and from files, and real Lava to check them against."""

@@ -1,1 +1,1 @@
-"""The chain from a trained network to a verified file: recipes, stages, runs and the command line."""
+"""Stages, recipes, refinement methods and the command line: the chain from training to the report."""

@@ -25,6 +25,7 @@ from .artefacts import architecture_of, load_ann, load_splits, save_net
 from .calibration import activation_scales
 from .folding import fold_batchnorm
 from .metrics import accuracy
+from .notices import of_conversion
 from .recipe import Recipe
 from .stage import Stage, StageContext
 from .training import correct, predict
@@ -151,6 +152,8 @@ def run(context: StageContext) -> dict[str, Any]:
                 sweep[t][name] = accuracy(correct(by_step[t - 1], sample), len(sample))
             bar.advance(1)
     metrics["by_T"] = list(sweep.values())
+    norm = "maximum" if recipe.convert.norm == "max" else f"{recipe.convert.percentile} % point"
+    metrics["notices"] = of_conversion(ann, scales, norm)
     save_net(convert(folded, scales, hard, recipe.refine.T), context.folder)
     return metrics
 

@@ -19,7 +19,7 @@ FILE = "energy.json"
 def run(context: StageContext) -> dict[str, Any]:
     """Write energy.json: a list of prices, each with its convention, choices, rows and scope (`sim.EnergyReport`)."""
     network = netx.read(written(context.inputs["export"], context.results["export"]))
-    counts = load_counts(context.inputs["simulate"])
+    counts = load_counts(context.inputs["simulate"], network)
     prices = [
         sim.price(network, counts, convention, first_layer=first_layer, synops=synops)
         for convention, first_layer, synops in itertools.product(

@@ -53,9 +53,9 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The named tensors of a safetensors file, on the CPU. Raises BadInput if it is missing or cut short."""
+    """The named tensors of a safetensors file, by sorted name, on the CPU. Raises BadInput if it is missing or cut short."""
     try:
-        return tensors_from_bytes(path.read_bytes())
+        tensors = tensors_from_bytes(path.read_bytes())
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file; run the stage that writes it again") from None
     except (OSError, SafetensorError) as error:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -24,6 +23,7 @@ from .folding import fold_batchnorm
 from .losses import kd_kl
 from .lower import to_network
 from .metrics import accuracy
+from .notices import of_quantization
 from .refine.stage import load_student
 from .scales import Scales, choose_scales, contain_
 from .stage import Stage, StageContext
@@ -55,7 +55,7 @@ def run(context: StageContext) -> dict[str, Any]:
     teacher = fold_batchnorm(load_ann(recipe, context.inputs["train"])).to(device).requires_grad_(False)
     student = load_student(recipe, context.inputs["refine"])
     # A payload finer than the data's own levels carries nothing.
-    max_bits = (splits.train.levels).bit_length()
+    max_bits = splits.train.levels.bit_length()
     scales = choose_scales(student, chip, recipe.quantize.payload_bits, max_bits)
     net = as_integer(student, profile, scales.units, scales.gains, chip.bias_max).to(device)
     contain_(net, chip, scales)
@@ -98,6 +98,7 @@ def run(context: StageContext) -> dict[str, Any]:
         "chip": chip.name,
         "fingerprint": network.fingerprint(),
         "layers": _layers(net, scales),
+        "notices": of_quantization(net, scales, splits.train.levels),
     }
 
 
@@ -109,8 +110,7 @@ def classify(net: GraphNet, images: Images, scales: Scales, device: torch.device
     for index in batches(len(images), size, None):
         payload = images.payload(index, bits=scales.payload_bits).to(device, torch.float32)
         _, sums = integer_logits(net, net(payload)[0])
-        # numpy's argmax returns the first of equal values; torch's may return any.
-        out.append(torch.from_numpy(np.argmax(sums.cpu().numpy(), axis=-1)))
+        out.append(sums.argmax(dim=-1).cpu())
     return torch.cat(out)
 
 

@@ -28,7 +28,7 @@ def run(context: StageContext) -> dict[str, Any]:
     recipe, results = context.recipe, context.results
     path = written(context.inputs["export"], results["export"])
     network = netx.read(path)
-    counts = load_counts(context.inputs["simulate"])
+    counts = load_counts(context.inputs["simulate"], network)
     prices = chosen_prices(recipe, read_json(context.inputs["energy"] / FILE, "run `spikeport energy` again")["prices"])
     splits = load_splits(recipe)
     lava = results["verify"]

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from .. import sim
@@ -21,7 +20,6 @@ from .stage import Stage, StageContext
 
 COUNTS = "counts.safetensors"
 PREDICTIONS = "predictions.safetensors"
-_TABLES = ("spikes", "synops", "synops_effective")
 
 
 def run(context: StageContext) -> dict[str, Any]:
@@ -77,20 +75,24 @@ def require_equal(trained: Tensor, simulated: Tensor, name: str) -> None:
 
 def counts_as_tensors(counts: sim.Counts) -> dict[str, Tensor]:
     """Counts as flat tensors; each name is a JSON list [table, population] or [table, source, target]."""
-    flat = {}
-    for table in _TABLES:
-        for key, events in getattr(counts, table).items():
-            flat[json.dumps([table, *([key] if isinstance(key, str) else key)])] = events
-    return flat
+    flat = {_name("spikes", population): events for population, events in counts.spikes.items()}
+    flat |= {_name("synops", *pair): events for pair, events in counts.synops.items()}
+    return flat | {_name("synops_effective", *pair): events for pair, events in counts.synops_effective.items()}
 
 
-def load_counts(folder: Path) -> sim.Counts:
-    """The counts of a finished simulate stage."""
-    tables: dict[str, dict[Any, torch.Tensor]] = {table: {} for table in _TABLES}
-    for name, events in read_tensors(folder / COUNTS).items():
-        table, *key = json.loads(name)
-        tables[table][key[0] if table == "spikes" else tuple(key)] = events
-    return sim.Counts(**tables)
+def load_counts(folder: Path, network: Network) -> sim.Counts:
+    """The counts of a finished simulate stage, populations and connections in the network's order."""
+    stored = read_tensors(folder / COUNTS)
+    pairs = list(dict.fromkeys((c.source, c.target) for c in network.connections))
+    return sim.Counts(
+        spikes={p.name: stored[_name("spikes", p.name)] for p in network.populations},
+        synops={pair: stored[_name("synops", *pair)] for pair in pairs},
+        synops_effective={pair: stored[_name("synops_effective", *pair)] for pair in pairs},
+    )
+
+
+def _name(*parts: str) -> str:
+    return json.dumps(parts)
 
 
 STAGE = Stage(name="simulate", needs=("quantize", "export"), reads=("seed", "data", "simulate"), version=1, run=run)

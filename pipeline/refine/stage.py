@@ -11,6 +11,7 @@ from ..artefacts import load_ann, load_into, load_splits, save_net
 from ..convert import calibration_batches, chip_profile, classify, classify_steps, skeleton
 from ..folding import fold_batchnorm
 from ..metrics import accuracy
+from ..notices import notice
 from ..recipe import Recipe, options_as
 from ..stage import Stage, StageContext
 from ..training import Task, correct, fit
@@ -30,8 +31,17 @@ def run(context: StageContext) -> dict[str, Any]:
     method = METHODS[recipe.refine.method]
     options = options_as(method.config, recipe.refine.options, "refine.options")
     distiller = method.build(student, teacher, calibration, options)
+    notices = []
     if recipe.refine.start == "half_bias":
         add_half_bias_(student)
+        notices.append(
+            notice(
+                "all spiking layers",
+                f"a bias of 1/{2 * recipe.refine.T} threshold was added before refinement",
+                "layers that conversion left silent get no gradient",
+                "refine.start: converted",
+            )
+        )
     history = fit(
         Task(
             net=student,
@@ -56,6 +66,7 @@ def run(context: StageContext) -> dict[str, Any]:
         "validation": history,
         "by_T": by_t,
         "profile": student.spiking[0].profile.name,
+        "notices": notices,
         **distiller.report(),
     }
 

@@ -1,0 +1,5 @@
+"""`python -m spikeport`: the command line."""
+
+from .pipeline.cli import main
+
+main()

@@ -1,0 +1,14 @@
+"""netx (`.net`), the network file of Lava-DL: the border where (C, H, W) becomes (W, H, C) and back.
+
+write(network, "digits.net")
+network = read("digits.net")
+"""
+
+from __future__ import annotations
+
+from .netx_chain import as_chain
+from .netx_read import read
+from .netx_weights import effective_dense_weight
+from .netx_write import FORMAT_VERSION, write
+
+__all__ = ["FORMAT_VERSION", "as_chain", "effective_dense_weight", "read", "write"]

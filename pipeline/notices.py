@@ -1,0 +1,83 @@
+"""Nothing silent: one line per layer that a stage folded, approximated, clipped or rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from ..models import ConvWire, GraphNet, IdentityWire, LinearWire, Synapses
+from ..models.integer import IntegerNode
+from .scales import Scales
+
+
+def notice(layer: str, what: str, why: str, way_out: str) -> dict[str, str]:
+    """One entry of the report's list of notices."""
+    return {"layer": layer, "what": what, "why": why, "way_out": way_out}
+
+
+def of_conversion(ann: GraphNet, scales: Mapping[str, float], norm: str) -> list[dict[str, str]]:
+    """What conversion did to each layer of the ANN."""
+    rows = []
+    for node in ann.walk():
+        name = node.unit.name
+        if any(isinstance(s, Synapses) and isinstance(s.norm, nn.BatchNorm2d) for s in node.synapses):
+            rows.append(
+                notice(
+                    name, "batch norm folded into the weights", "the chip has no batch norm", "none needed: it is exact"
+                )
+            )
+        if name in scales:
+            rows.append(
+                notice(
+                    name,
+                    f"activations above {scales[name]:.4g} are clipped to one spike per timestep",
+                    f"threshold from the {norm} of calibration activations",
+                    "convert.norm: max, or a higher convert.percentile",
+                )
+            )
+        if any(isinstance(wire, IdentityWire) for wire in node.unit.wires):
+            rows.append(
+                notice(
+                    name,
+                    "identity shortcut became a weighted one",
+                    "source and target have different thresholds",
+                    "none needed: it is exact before quantization",
+                )
+            )
+    return rows
+
+
+def of_quantization(net: GraphNet, scales: Scales, levels: int) -> list[dict[str, Any]]:
+    """What the chip's grid did to the input and to each layer of the refined network."""
+    top = (1 << scales.payload_bits) - 1
+    rows = []
+    if top < levels:
+        rows.append(
+            notice(
+                "input",
+                f"pixels of {levels} levels are rounded to payloads of {scales.payload_bits} bits (0..{top})",
+                "with more bits a synaptic sum could overflow, or the weights would lose more than a bit",
+                "quantize.payload_bits sets them by hand",
+            )
+        )
+    for node in net.walk():
+        assert isinstance(node, IntegerNode)
+        name, limit = node.unit.name, scales.limited_by[node.unit.name]
+        rows.append(
+            notice(
+                name,
+                f"weights rounded to even integers in -254..254, threshold {node.scale}, its scale set by the {limit}",
+                "8-bit mixed-sign weights",
+                "the training in integers has already adapted to it",
+            )
+        )
+        for wire in node.unit.wires:
+            if isinstance(wire, LinearWire) and wire.mean:
+                why = "the chip has no pooling; the division is in the scale"
+                rows.append(notice(name, "spatial mean folded into a dense layer", why, "none needed: it is exact"))
+            elif isinstance(wire, ConvWire) and wire.kernel == 1 and len(node.unit.wires) > 1:
+                why = "its sum enters the neuron of the block's output"
+                rows.append(notice(name, "projection shortcut summed as a current", why, "none needed: it is exact"))
+    return rows

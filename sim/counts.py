@@ -1,0 +1,192 @@
+"""Exact event counts: which spike reaches how many synapses.
+
+A neuron's **fan-out** under a connection is the number of synapses a spike of it reaches: for `Dense` one per output,
+for `Conv` the target positions that lie inside the target (padding and the border of a strided kernel reach nothing)
+times the output channels of its group. Summed over the spikes that were really sent it gives the synaptic operations,
+
+    synops[t, b] = sum over neurons of [neuron spiked at timestep t in sample b] * fan_out(neuron),
+
+an integer, with no mean firing rate in between. *Stored* counts every synapse, zero weights included (SpikingJelly's
+`SynOpCounter`); *effective* counts the non-zero ones (NeuroBench's `SynapticOperations`). A graded spike is any payload
+but zero; its operations multiply (MAC), those of a binary spike only add (AC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ..hw import BadInput, Connection, Conv, Network, Population, Shape, Source, did_you_mean
+from .exact import FLOAT32_EXACT, sum_dtype
+
+Pair = tuple[str, str]
+"""(source, target). Connections that join the same two populations are counted together."""
+
+DenseMacs = Literal["edge_exact", "formula"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Counts:
+    """Events per timestep and sample. Every value is int64 of shape (T, B), on the CPU.
+
+    spikes: by population, sources included. synops: by (source, target), stored synapses reached.
+    synops_effective: the same without zero weights.
+    """
+
+    spikes: dict[str, torch.Tensor]
+    synops: dict[Pair, torch.Tensor]
+    synops_effective: dict[Pair, torch.Tensor]
+
+    @property
+    def n_steps(self) -> int:
+        """Timesteps per sample."""
+        return next(iter(self.spikes.values())).shape[0]
+
+    @property
+    def n_samples(self) -> int:
+        """Samples counted."""
+        return next(iter(self.spikes.values())).shape[1]
+
+    @staticmethod
+    def merge(parts: Sequence[Counts]) -> Counts:
+        """The counts of several runs of one network, their samples side by side.
+
+        Raises BadInput for no parts, or for parts of different networks.
+        """
+        if not parts:
+            raise BadInput("merge: there are no counts to merge; pass those of at least one run")
+        first = parts[0]
+        for i, part in enumerate(parts):
+            same_names = part.spikes.keys() == first.spikes.keys() and part.synops.keys() == first.synops.keys()
+            if not same_names or part.n_steps != first.n_steps:
+                raise BadInput(
+                    f"merge: part {i} counts {sorted(part.spikes)} over {part.n_steps} timesteps, the first part "
+                    f"{sorted(first.spikes)} over {first.n_steps}; merge runs of one network only"
+                )
+
+        def joined(field: str) -> dict:
+            tables = [getattr(part, field) for part in parts]
+            return {key: torch.cat([table[key] for table in tables], dim=1) for key in tables[0]}
+
+        return Counts(spikes=joined("spikes"), synops=joined("synops"), synops_effective=joined("synops_effective"))
+
+    def spikes_per_sample(self) -> dict[str, float]:
+        """Mean number of spikes of each population over one sample (all timesteps)."""
+        return {name: int(events.sum()) / self.n_samples for name, events in self.spikes.items()}
+
+    def synops_per_sample(self, *, effective: bool = False) -> dict[Pair, float]:
+        """Mean synaptic operations of each (source, target) over one sample (all timesteps)."""
+        table = self.synops_effective if effective else self.synops
+        return {pair: int(events.sum()) / self.n_samples for pair, events in table.items()}
+
+
+def fan_out(connection: Connection, source: Shape, *, effective: bool = False) -> np.ndarray:
+    """Synapses that one spike of each source neuron reaches. int64 of shape `source`.
+
+    effective: leave out synapses of weight zero. Raises BadInput if the connection does not fit `source`.
+    """
+    target = connection.out_shape(source)
+    present = connection.weight != 0 if effective else np.ones(connection.weight.shape, bool)
+    if not isinstance(connection, Conv):
+        return present.sum(axis=0, dtype=np.int64).reshape(source)
+    rows = _reach(source[1], target[1], connection, axis=0)
+    columns = _reach(source[2], target[2], connection, axis=1)
+    # Synapses of each source channel at each kernel tap: (out, in / groups, kH, kW) -> (in, kH, kW).
+    grouped = present.reshape(connection.groups, -1, *present.shape[1:])
+    taps = grouped.sum(axis=1, dtype=np.int64).reshape(-1, *present.shape[2:])
+    return np.einsum("hi,wj,cij->chw", rows, columns, taps, optimize=True)
+
+
+def dense_macs(network: Network, connection: Connection, how: DenseMacs = "edge_exact") -> int:
+    """Multiply-accumulates of one pass through a connection when every source neuron is active.
+
+    edge_exact: the synapses that exist, nothing at padded positions (also the number of synapses, see `n_synapses`).
+    formula: kH * kW * H_out * W_out * C_in * C_out / groups, as papers count; it includes the padding.
+    """
+    if how not in ("edge_exact", "formula"):
+        raise BadInput(f"dense_macs: unknown count {how!r}; {did_you_mean(how, ('edge_exact', 'formula'))}")
+    source = network[connection.source].shape
+    if how == "edge_exact":
+        return int(fan_out(connection, source).sum())
+    positions = int(np.prod(connection.out_shape(source)[1:]))
+    return connection.weight.size * positions
+
+
+def n_synapses(network: Network, *, effective: bool = False) -> dict[Pair, int]:
+    """Synapses between each (source, target), shared kernels counted at every place; `effective` skips zero weights."""
+    totals: dict[Pair, int] = {}
+    for connection in network.connections:
+        pair = (connection.source, connection.target)
+        here = int(fan_out(connection, network[connection.source].shape, effective=effective).sum())
+        totals[pair] = totals.get(pair, 0) + here
+    return totals
+
+
+def neuron_updates(network: Network) -> dict[str, int]:
+    """State updates of each population over one sample: its neurons times the timesteps, spike or no spike."""
+    return {population.name: population.size * network.n_steps for population, _ in network.neurons}
+
+
+def is_graded(network: Network, name: str) -> bool:
+    """Whether the spikes of a population carry a payload, so that each synaptic operation is a MAC."""
+    neuron = network[name].neuron
+    return isinstance(neuron, Source) and neuron.payload_bits > 0
+
+
+class EventCounter:
+    """Counts the spikes of one population and what they reach, in one pass over them.
+
+    The fan-outs are columns of one matrix; a product with the spikes sums them. It is cut into blocks of neurons small
+    enough that no partial sum leaves the exact range of float32.
+    """
+
+    def __init__(self, network: Network, population: Population, device: torch.device) -> None:
+        self.graded = is_graded(network, population.name)
+        self.pairs = [(c.source, c.target) for c in network.outgoing(population.name)]
+        columns = [np.ones(population.size, np.int64)]
+        for connection in network.outgoing(population.name):
+            for effective in (False, True):
+                columns.append(fan_out(connection, population.shape, effective=effective).reshape(-1))
+        matrix = np.stack(columns, axis=1)
+        self.dtype = sum_dtype(int(matrix.max()), device, population.name)
+        cuts = _cuts(matrix.max(axis=1)) if self.dtype == torch.float32 else [0, population.size]
+        self.blocks = [
+            (start, stop, torch.from_numpy(matrix[start:stop]).to(device, self.dtype)) for start, stop in pairwise(cuts)
+        ]
+
+    def count(self, spikes: torch.Tensor) -> list[torch.Tensor]:
+        """spikes: (T, B, *shape), any dtype. Returns int64 (T, B) each: the spikes, then per pair stored, effective."""
+        rows = spikes.flatten(2).flatten(0, 1)
+        events = (rows != 0).to(self.dtype) if self.graded else rows.to(self.dtype)
+        totals = sum((events[:, start:stop] @ part).to(torch.int64) for start, stop, part in self.blocks)
+        assert isinstance(totals, torch.Tensor)  # a population has at least one neuron
+        return list(totals.reshape(*spikes.shape[:2], -1).unbind(-1))
+
+
+def _reach(source: int, target: int, conv: Conv, axis: int) -> np.ndarray:
+    """Which source position meets which kernel tap along one axis. int64 0/1 of shape (source, kernel).
+
+    Target t reads source t * stride - padding + tap * dilation, so a pair meets where that t is whole and exists.
+    """
+    position = np.arange(source)[:, None]
+    tap = np.arange(conv.weight.shape[2 + axis])[None, :]
+    start = position + conv.padding[axis] - tap * conv.dilation[axis]
+    whole = start % conv.stride[axis] == 0
+    inside = (start >= 0) & (start // conv.stride[axis] < target)
+    return (whole & inside).astype(np.int64)
+
+
+def _cuts(largest: np.ndarray) -> list[int]:
+    """Block borders such that the sum of `largest` within a block stays below 2^24 (each entry does already)."""
+    cuts, total = [0], 0
+    for i, value in enumerate(largest.tolist()):
+        if total + value >= FLOAT32_EXACT:
+            cuts.append(i)
+            total = 0
+        total += value
+    return [*cuts, len(largest)]

@@ -1,0 +1,176 @@
+"""Recipes: what is read, and how what is wrong is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from spikeport.hw import BadInput
+from spikeport.pipeline import chain
+from spikeport.pipeline.recipe import Recipe, load, options_as, parse
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(text: str, *overrides: str) -> Recipe:
+        path = tmp_path / "small.yaml"
+        path.write_text(text)
+        return load(path, overrides)
+
+    return write
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_of_the_repository_loads_and_names_what_exists(path):
+    recipe = load(path)
+    chain.check(recipe)
+    assert recipe.name == path.stem
+
+
+def test_there_are_recipes_to_test():
+    assert {"digits", "cifar10", "cifar10-resnet18"} <= {path.stem for path in RECIPES}
+
+
+def test_a_recipe_without_a_name_takes_the_files(written):
+    assert written("seed: 3").name == "small"
+
+
+def test_an_unknown_key_is_named_with_its_path_and_the_nearest_known_one(written):
+    with pytest.raises(BadInput, match=r"train\.augment\.crp: unknown key; did you mean 'crop'\? known: crop, cutout"):
+        written("train: {augment: {crp: 4}}")
+
+
+def test_an_unknown_section_is_named_with_the_nearest_known_one(written):
+    with pytest.raises(BadInput, match=r"refin: unknown key; did you mean 'refine'"):
+        written("refin: {T: 2}")
+
+
+def test_a_section_without_settings_says_so(written):
+    with pytest.raises(BadInput, match=r"export\.file: unknown key; this section has no settings"):
+        written("export: {file: a.net}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("refine.T=0", r"refine\.T is 0; .*greater than or equal to 1"),
+        ("refine.T=2.5", r"refine\.T is 2\.5; .*integer"),
+        ("refine.v_decay=4097", r"refine\.v_decay is 4097; .*4096"),
+        ("train.epochs=-1", r"train\.epochs is -1; .*greater than or equal to 0"),
+        ("train.epochs=true", r"train\.epochs is True; .*integer"),
+        ("train.lr=0", r"train\.lr is 0; .*greater than 0"),
+        ("train.lr=.nan", r"train\.lr is nan; .*finite"),
+        ("train.warmup_epochs=99", r"warmup_epochs 99 is more than epochs 30"),
+        ("data.validation=0", r"data\.validation is 0; .*greater than or equal to 1"),
+        ("quantize.payload_bits=0", r"quantize\.payload_bits is 0; "),
+        ("convert.percentile=100.5", r"convert\.percentile is 100\.5; .*100"),
+        ("verify.samples=0", r"verify\.samples is 0"),
+        ("device=tpu", r"device is 'tpu'; .*'cpu', 'cuda' or 'auto'"),
+        ("name=a/b", r"name is 'a/b'"),
+        ("train=3", r"train is 3; it is a section"),
+        ("train.optimizer=adam", r"train\.optimizer is 'adam'; .*'sgd' or 'adamw'"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_path_value_and_limit(written, setting, message):
+    with pytest.raises(BadInput, match=message):
+        written("", setting)
+
+
+def test_a_key_given_twice_is_refused_with_its_line(written):
+    with pytest.raises(BadInput, match=r"line 3 key 'T' is given twice"):
+        written("refine:\n  T: 2\n  T: 4\n")
+
+
+def test_a_missing_file_is_refused_and_its_neighbours_are_named(tmp_path):
+    (tmp_path / "digits.yaml").write_text("")
+    with pytest.raises(BadInput, match=r"no such file; there is: .*digits\.yaml"):
+        load(tmp_path / "digit.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1", "just words", "1: 2", "!!python/object/apply:os.getcwd []"])
+def test_a_file_that_is_no_mapping_of_settings_is_refused(written, text):
+    with pytest.raises(BadInput, match=r"recipe .*small\.yaml"):
+        written(text)
+
+
+def test_overrides_win_over_the_file_and_are_read_as_yaml(written):
+    recipe = written(
+        "train: {lr: 0.1, augment: {flip: false}}", "train.lr=1e-3", "train.augment.flip=true", "threads=2"
+    )
+    assert (recipe.train.lr, recipe.train.augment.flip, recipe.threads) == (0.001, True, 2)
+
+
+@pytest.mark.parametrize("override", ["refine.T", "=2", "refine..T=2", ".T=2"])
+def test_an_override_that_is_no_assignment_is_refused(written, override):
+    with pytest.raises(BadInput, match=r"write it as section\.key=value"):
+        written("", override)
+
+
+def test_an_override_below_a_value_is_refused(written):
+    with pytest.raises(BadInput, match=r"train\.lr is 0\.1, not a section"):
+        written("train: {lr: 0.1}", "train.lr.x=1")
+
+
+def test_numbers_in_scientific_notation_are_numbers(written):
+    assert written("train: {lr: 1e-3, weight_decay: 5E-4}").train.weight_decay == 5e-4
+
+
+def test_a_recipe_cannot_be_changed(written):
+    with pytest.raises(ValidationError, match="frozen"):
+        written("").train.lr = 1.0
+
+
+@given(seed=st.integers(0, 2**31), steps=st.integers(1, 64), lr=st.floats(1e-6, 1), crop=st.integers(0, 8))
+def test_a_recipe_read_back_from_its_canonical_text_is_the_same(seed, steps, lr, crop):
+    recipe = parse({"name": "a", "seed": seed, "refine": {"T": steps}, "train": {"lr": lr, "augment": {"crop": crop}}})
+    assert Recipe.model_validate_json(recipe.canonical()) == recipe
+
+
+def test_the_identity_follows_the_training_and_nothing_else(written):
+    base = written("")
+    same = ("energy.first_layer=once", "refine.T=2", "data.root=/elsewhere", "device=auto", "threads=1")
+    other = ("seed=1", "train.lr=0.2", "data.validation=100", "model.architecture=vgg_strided", "name=b")
+    assert {written("", change).identity() for change in same} == {base.identity()}
+    assert len({base.identity(), *(written("", change).identity() for change in other)}) == len(other) + 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    tau: float = 2.0
+    weights: tuple[float, ...] = ()
+
+
+def test_method_options_become_the_methods_dataclass():
+    assert options_as(Options, {"tau": 4, "weights": [1, 2]}, "refine.options") == Options(tau=4.0, weights=(1.0, 2.0))
+
+
+def test_an_unknown_method_option_is_named_with_the_nearest_known_one():
+    with pytest.raises(BadInput, match=r"refine\.options\.tua: unknown key; did you mean 'tau'"):
+        options_as(Options, {"tua": 4}, "refine.options")
+
+
+def test_a_wrong_method_option_is_named_with_its_value():
+    with pytest.raises(BadInput, match=r"refine\.options: tau is 'warm'; .*number"):
+        options_as(Options, {"tau": "warm"}, "refine.options")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("data.name=digit", "unknown data set 'digit': did you mean 'digits'"),
+        ("model.architecture=vgg", "unknown architecture 'vgg'"),
+        ("refine.profile=loih", "unknown .*profile.* 'loih': did you mean 'loihi'"),
+        ("refine.method=cka", "unknown refinement method 'cka'"),
+        ("quantize.chip=loihi3", "unknown chip 'loihi3': did you mean 'loihi"),
+        ("refine.options.tua=1", "unknown key; did you mean 'tau'"),
+    ],
+)
+def test_a_name_nothing_is_registered_under_is_refused_before_anything_runs(written, setting, message):
+    with pytest.raises(BadInput, match=message):
+        chain.check(written("", setting))
