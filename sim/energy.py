@@ -125,7 +125,8 @@ def price(
     choices = Choices(first_layer=first_layer, first_macs=first_macs, synops=synops, ann_macs=ann_macs)
     prices = CONVENTIONS[convention] if isinstance(convention, str) else convention
     _check_counts(network, counts)
-    rows = tuple(_connection_row(network, counts, prices, choices, pair) for pair in counts.synops)
+    pairs = dict.fromkeys((c.source, c.target) for c in network.connections)
+    rows = tuple(_connection_row(network, counts, prices, choices, pair) for pair in pairs)
     per_sample = {kind: sum(r.operations_per_sample for r in rows if r.operation == kind) for kind in ("MAC", "AC")}
     snn_pj, ann_pj = sum(row.snn_pj for row in rows), sum(row.ann_pj for row in rows)
     synapses = sum(n_synapses(network, effective=synops == "effective").values())

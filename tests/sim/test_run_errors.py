@@ -22,7 +22,7 @@ GOOD = torch.ones(1, 3, dtype=torch.int64)
         (torch.ones(1, 3), "inputs: spikes are integers, got torch.float32; quantize"),
         (
             torch.ones(1, 3, dtype=torch.uint16),
-            "got torch.uint16; quantize the images to payloads, and give them as one",
+            "got torch.uint16; quantize the images to payloads, as one of",
         ),
         (torch.ones(1, 4, dtype=torch.int64), "inputs: shape (1, 4) does not feed in; expected (B, 3) or (T, B, 3)"),
         (torch.ones(3, dtype=torch.int64), "inputs: shape (3,) does not feed in"),
