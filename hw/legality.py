@@ -76,17 +76,17 @@ def _neuron(population: Population, neuron: Cuba, chip: Chip) -> Iterator[str]:
 
 
 def _sums(network: Network, population: Population, neuron: Cuba, chip: Chip) -> Iterator[str]:
-    total = 0
+    totals = np.zeros(1, np.int64)  # per output, over all connections
     for connection in network.incoming(population.name):
         limit = chip.conv_sum_max if isinstance(connection, Conv) else chip.dense_sum_max
         worst = worst_sum(network, connection)
-        total += int(worst.max())
+        totals = totals + worst
         if worst.max() > limit:
             yield (
                 f"{connection.source} -> {population.name}: the synaptic sum can reach {worst.max()} at output "
                 f"{worst.argmax()}, {chip.name}'s accumulator holds {limit}; scale the layer down or lower payload_bits"
             )
-    gain = _memory(neuron.i_decay, network.n_steps)
+    total, gain = int(totals.max()), _memory(neuron.i_decay, network.n_steps)
     if total * gain * (1 << STATE_SHIFT) >= STATE_LIMIT:
         yield (
             f"{population.name}: the current can reach {total * gain:.0f} << 6, beyond its 24 bits; "

@@ -2,8 +2,8 @@
 
 Forward, every number is an integer (or a multiple of 1/64 in a leaking membrane) held exactly in float32: weights on
 the chip's grid, thresholds, biases, and `hw.neurons.cuba` with a memoryless current (i_decay 4096), in mantissa units,
-that is with `v / 64`. float32 holds 24 bits; sums stay below 2^18 in steps of 1/64, so nothing is ever rounded. Backward,
-rounding is passed straight through and the spike uses the profile's surrogate.
+that is with `v / 64`. float32 holds 24 bits; sums stay below 2^18 in steps of 1/64, so nothing is ever rounded.
+Backward, rounding is passed straight through and the spike uses the profile's surrogate.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..hw.arithmetic import DECAY_ONE, STATE_LIMIT, STATE_SHIFT
 from .architecture import ConvWire, LinearWire, Unit, Wire
 from .graph import GraphNet, Node
 from .profiles import Profile
+from .scan import scan
 
 V_LIMIT = (STATE_LIMIT - 1) / (1 << STATE_SHIFT)
 """Saturation of the membrane potential, in mantissa units."""
@@ -45,23 +46,17 @@ class _Round(torch.autograd.Function):
         return grads[0] * inside, None, None
 
 
-class _Decay(torch.autograd.Function):
-    """The chip's decay of a membrane held in mantissa units: exact forward, linear backward."""
-
-    @staticmethod
-    def forward(ctx: Any, v: Tensor, constant: int) -> Tensor:
-        ctx.keep = 1 - constant / DECAY_ONE
-        # Two parts of 12 bits, as in hw.arithmetic.decay: every product stays below 2^24.
-        magnitude = v.abs() * (1 << STATE_SHIFT)
-        high = (magnitude / DECAY_ONE).floor()
-        low = magnitude - high * DECAY_ONE
-        keep = DECAY_ONE - constant
-        kept = high * keep + (low * keep / DECAY_ONE).floor()
-        return torch.copysign(kept / (1 << STATE_SHIFT), v) + 0.0
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0] * ctx.keep, None
+def decay(v: Tensor, constant: int) -> Tensor:
+    """`hw.arithmetic.decay` for a membrane in mantissa units, exact in float32 for |v| < 2^17."""
+    if constant == 0:
+        return v
+    # Two parts of 12 bits: every product stays below 2^24.
+    magnitude = v.abs() * (1 << STATE_SHIFT)
+    high = (magnitude / DECAY_ONE).floor()
+    low = magnitude - high * DECAY_ONE
+    keep = DECAY_ONE - constant
+    kept = high * keep + (low * keep / DECAY_ONE).floor()
+    return torch.copysign(kept / (1 << STATE_SHIFT), v) + 0.0
 
 
 class _ExactConv(torch.autograd.Function):
@@ -146,16 +141,11 @@ class IntegerPopulation(nn.Module):
 
     def forward(self, current: Tensor, static: bool) -> Tensor:
         """current: integer sums with the bias, (T, B, ...) or static (B, ...). Returns spikes (T, B, ...) in {0, 1}."""
-        v = torch.zeros_like(current if static else current[0])
-        decay = self.profile.v_decay
-        train = []
-        for t in range(self.n_steps):
-            kept = v if decay == 0 else _Decay.apply(v, decay)
-            v = (kept + (current if static else current[t])).clamp(-V_LIMIT, V_LIMIT)  # pyright: ignore[reportOperatorIssue]
-            spikes = self.profile.surrogate((v - self.scale) / self.scale)
-            v = v * (1 - spikes.detach())
-            train.append(spikes)
-        return torch.cat(train).unflatten(0, (self.n_steps, -1))
+        return scan(current, static, self.n_steps, self.scale, self.profile, self._charge)
+
+    def _charge(self, v: Tensor, current: Tensor) -> Tensor:
+        """The chip's: decay towards zero, add, saturate. The gradient passes saturation and truncation unchanged."""
+        return (decay(v, self.profile.v_decay) + current).clamp_(-V_LIMIT, V_LIMIT)
 
 
 class IntegerReadout(nn.Module):

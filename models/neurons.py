@@ -1,4 +1,4 @@
-"""Spiking neurons in floats: one step as a function, and the module that runs it over a sample."""
+"""Spiking neurons in floats: one step as a function (the reference), and the module that runs a sample (`scan`)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..hw import BadInput
 from .profiles import Profile
+from .scan import scan
 
 
 def step(v: Tensor, current: Tensor, threshold: Tensor | float, profile: Profile) -> tuple[Tensor, Tensor]:
@@ -42,12 +43,5 @@ class Spiking(nn.Module):
     def forward(self, current: Tensor, static: bool) -> Tensor:
         """Run the sample. static: whether `current` lacks the time axis."""
         current = current.float() if current.dtype is torch.bfloat16 else current
-        shape = current if static else current[0]
-        v = torch.zeros_like(shape) + self.profile.v_init * self.threshold
-        train = []
-        for t in range(self.n_steps):
-            v, spikes = step(v, current if static else current[t], self.threshold, self.profile)
-            train.append(spikes)
-        # cat keeps the memory format of its parts (channels last), stack would not.
-        sequence = torch.cat(train).unflatten(0, (self.n_steps, -1))
+        sequence = scan(current, static, self.n_steps, float(self.threshold), self.profile)
         return sequence * self.amplitude if float(self.amplitude) != 1 else sequence

@@ -37,8 +37,10 @@ def sigmoid(alpha: float = 4.0) -> SpikeFn:
 def _sigmoid(x: Tensor, alpha: float) -> Tensor:
     # Norse's derivative is sech^2(k x); with k = alpha / 2 that is 4 s (1 - s), so a straight-through factor is left.
     z = heavi_tanh_fn(x, alpha / 2)
-    scale = alpha / 4
-    return z * scale + (z * (1 - scale)).detach() if scale != 1 else z
+    if alpha == 4:
+        return z
+    scaled = z * (alpha / 4)
+    return z.detach() + (scaled - scaled.detach())  # adds an exact 0: the spike stays 0 or 1
 
 
 def quadratic_gate(alpha: float = 2.0) -> SpikeFn:

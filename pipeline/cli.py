@@ -18,6 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..hw import BadInput, SpikeportError
+from .allocator import keep_pages
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -59,6 +60,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Only one line per stage.")
 
 def main() -> None:
     """The `spikeport` program."""
+    keep_pages()
     app()
 
 

@@ -53,7 +53,10 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The named tensors of a safetensors file, by sorted name, on the CPU. Raises BadInput if it is missing or cut short."""
+    """The named tensors of a safetensors file, on the CPU, names sorted (the library gives them in arbitrary order).
+
+    Raises BadInput if the file is missing, cut short or of another kind.
+    """
     try:
         tensors = tensors_from_bytes(path.read_bytes())
     except FileNotFoundError:
@@ -62,6 +65,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise BadInput(
             f"{path}: is not a whole safetensors file ({error}); run the stage that writes it again"
         ) from None
+    return {name: tensors[name] for name in sorted(tensors)}
 
 
 def sha256(path: Path) -> str:

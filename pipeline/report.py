@@ -6,6 +6,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+import yaml
+
 from .. import sim
 from ..export import netx
 from ..hw import Conv, Network, Population, Source
@@ -14,17 +16,19 @@ from ..sim import report
 from .artefacts import load_splits
 from .deploy import written
 from .energy import FILE
-from .files import read_json
+from .files import read_json, write_bytes
 from .recipe import Recipe
 from .runs import versions
 from .simulate import load_counts
 from .stage import Stage, StageContext
 
+RECIPE = "recipe.yaml"
+
 Results = Mapping[str, Mapping[str, Any]]
 
 
 def run(context: StageContext) -> dict[str, Any]:
-    """Write report.json, report.md, report.tex and report.html."""
+    """Write report.json, report.md, report.tex and report.html, and the whole recipe as recipe.yaml."""
     recipe, results = context.recipe, context.results
     path = written(context.inputs["export"], results["export"])
     network = netx.read(path)
@@ -56,11 +60,15 @@ def run(context: StageContext) -> dict[str, Any]:
             "drift": results["refine"].get("drift", []),
             "timesteps": timesteps(results),
             "notices": [notice for metrics in results.values() for notice in metrics.get("notices", [])],
-            "commands": [f"spikeport verify {context.inputs['export'] / path.name}"],
+            "commands": [
+                f"spikeport run {RECIPE}  # the whole recipe, beside this report",
+                f"spikeport verify {context.inputs['export'] / path.name}",
+            ],
         },
         "report",
     )
-    return {"files": [file.name for file in report.write(value, context.folder)]}
+    write_bytes(context.folder / RECIPE, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False).encode())
+    return {"files": [RECIPE, *(file.name for file in report.write(value, context.folder))]}
 
 
 def chosen_prices(recipe: Recipe, prices: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -189,7 +197,7 @@ def timesteps(results: Results) -> list[dict[str, Any]]:
     rows: dict[int, dict[str, Any]] = {}
     for row in [*results["convert"].get("by_T", []), *results["refine"].get("by_T", [])]:
         known = {names[key]: score for key, score in row.items() if key in names}
-        rows.setdefault(row["T"], {"T": row["T"]}).update(known)
+        rows.setdefault(row["T"], {"T": row["T"], "split": "validation"}).update(known)
     return [rows[T] for T in sorted(rows)]
 
 

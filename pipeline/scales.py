@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 from ..hw import Chip, NotRepresentable, Shape
-from ..models import INPUT, ConvWire, GraphNet, LinearWire
+from ..models import INPUT, GraphNet, LinearWire
+from ..models.architecture import Wire
 from ..models.integer import WEIGHT_LIMIT, WEIGHT_STEP, IntegerNode, IntegerSynapses
 
 HEADROOM = 0.9
@@ -86,11 +87,16 @@ def _limits(
         positions = shapes[wire.source][1] * shapes[wire.source][2] if _is_mean(wire) else 1
         payload = (1 << bits) - 1 if wire.source == INPUT else 1
         gains[wire.source, name] = float(payload * positions)
+        if not weight.any():
+            raise NotRepresentable(
+                f"{wire.source} -> {name}: all weights are zero, which the chip's synapse format cannot hold; "
+                "train the ANN longer"
+            )
         grid = WEIGHT_LIMIT / float(weight.abs().max()) * payload * positions
         limits["weight grid"] = min(limits["weight grid"], grid)
         # Weights shrink by the gain and the payloads or positions grow by it, so the sum is that of the raw weights.
         sums = sums + _one_sided(weight)
-        room = min(room, chip.conv_sum_max if isinstance(wire, ConvWire) else chip.dense_sum_max)
+        room = min(room, _accumulator(wire, chip))
     limits["accumulator"] = HEADROOM * room / float(sums.max())
     if float(bias.abs().max()) > 0:
         limits["bias"] = HEADROOM * chip.bias_max / float(bias.abs().max())
@@ -114,23 +120,44 @@ def contain_(net: GraphNet, chip: Chip, scales: Scales) -> None:
     """Keep an integer network inside the chip after an optimizer step, in place.
 
     Latent weights are clamped to the grid; the rows of a population whose integer sums could leave the accumulator
-    (or, for the read-out, whose membrane could reach the threshold) are shrunk until they cannot.
+    (or, for the read-out, whose membrane could reach the threshold) are shrunk until they cannot. The read-out's biases
+    take at most half of its membrane.
     """
     for node in net.walk():
         assert isinstance(node, IntegerNode)
-        last = node.unit is net.architecture.units[-1]
-        total = torch.zeros(node.unit.channels)
-        room = float("inf")
         for wire in node.wires:
             limit = WEIGHT_LIMIT / wire.scale
             wire.weight.clamp_(-limit, limit)
-            total = total + _reach(wire, scales.gains[wire.wire.source, node.unit.name])
-            room = min(room, chip.conv_sum_max if isinstance(wire.wire, ConvWire) else chip.dense_sum_max)
-        if last:
+        room = float(min(_accumulator(wire.wire, chip) for wire in node.wires))
+        if node.unit is net.architecture.units[-1]:
+            _contain_bias_(node, chip.v_th_max / (2 * net.n_steps))
             room = min(room, chip.v_th_max / net.n_steps - float(node.grid_bias.abs().max()))
-        for row in torch.nonzero(total > room).flatten().tolist():
+        # More than one round only where rounding to the grid takes back what shrinking gave.
+        while bool(((total := _total_reach(node, scales)) > room).any()):
+            factor = torch.where(total > room, 0.98 * room / total.double(), 1.0)
             for wire in node.wires:
-                wire.weight[row if wire.weight.ndim > 1 else ...] *= 0.98 * room / float(total[row])
+                # A shortcut's gain is shared by all rows.
+                rows = factor.reshape(-1, *[1] * (wire.weight.ndim - 1)) if wire.weight.ndim > 1 else factor.min()
+                wire.weight.mul_(rows.to(wire.weight))
+
+
+def _contain_bias_(node: IntegerNode, limit: float) -> None:
+    """Clamp the biases of a node so that their sum stays within +-limit, if the grid of biases goes beyond it."""
+    biases = [wire.bias for wire in node.wires if wire.bias is not None]
+    if limit < node.bias_limit:
+        for bias in biases:
+            bias.clamp_(-limit / node.scale / len(biases), limit / node.scale / len(biases))
+
+
+def _total_reach(node: IntegerNode, scales: Scales) -> Tensor:
+    """The largest magnitude of a node's integer sums over all its wires, per output (out,)."""
+    reaches = [_reach(wire, scales.gains[wire.wire.source, node.unit.name]) for wire in node.wires]
+    return torch.zeros(node.unit.channels) + torch.stack(torch.broadcast_tensors(*reaches)).sum(dim=0)
+
+
+def _accumulator(wire: Wire, chip: Chip) -> int:
+    """The largest sum the chip holds for a wire: an identity is a convolution there (`pipeline/lower.py`)."""
+    return chip.dense_sum_max if isinstance(wire, LinearWire) else chip.conv_sum_max
 
 
 def _reach(wire: IntegerSynapses, gain: float) -> Tensor:

@@ -7,7 +7,7 @@
 Pure functions of a `Report`; nothing here knows of training or of run folders. Every key: docs/report.md.
 """
 
-from .interval import wilson95
+from ..interval import wilson95
 from .schema import (
     SCHEMA_VERSION,
     STEPS,

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ...hw import BadInput, did_you_mean
-from .interval import wilson95
+from ..interval import wilson95
 
 SCHEMA_VERSION = 1
 STEPS = ("ann", "converted_soft", "converted_hard", "refined", "integer", "netx", "lava")

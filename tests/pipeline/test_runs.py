@@ -13,7 +13,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 from spikeport.hw import BadInput
-from spikeport.pipeline.metrics import accuracy, wilson
+from spikeport.pipeline.metrics import accuracy
 from spikeport.pipeline.progress import Progress
 from spikeport.pipeline.recipe import parse
 from spikeport.pipeline.runs import folder_of, open_run, read_manifest, read_recipe
@@ -264,14 +264,5 @@ def test_a_file_in_the_place_of_the_run_folder_is_refused(toy):
         toy.go()
 
 
-def test_wilson_interval_of_nine_out_of_ten():
-    # p = 0.9, n = 10, z^2 = 3.8415: centre (0.9 + 0.19207) / 1.38415, half 1.95996 / 1.38415 * sqrt(0.009 + 0.0096037)
-    low, high = wilson(9, 10)
-    assert low == pytest.approx(0.59585, abs=1e-5)
-    assert high == pytest.approx(0.98212, abs=1e-5)
-
-
-def test_wilson_interval_ends_at_the_borders():
-    assert wilson(0, 5)[0] == 0.0
-    assert wilson(5, 5)[1] == 1.0
+def test_an_accuracy_carries_its_interval():
     assert accuracy(5, 5)["ci95"][0] == pytest.approx(5 / (5 + 1.959963984540054**2))  # n / (n + z^2) at p = 1

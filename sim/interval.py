@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from ...hw import BadInput
+from ..hw import BadInput
 
 Z95 = 1.959963984540054  # the 97.5 % point of the standard normal distribution
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from spikeport.hw import BadInput
-from spikeport.sim.report import wilson95
+from spikeport.sim.interval import wilson95
 
 
 def test_the_ends_solve_the_score_equation():
