@@ -1,16 +1,16 @@
-# make demo    set up, then the whole chain on 8 x 8 digits, up to real Lava and a report
+# make demo    set up, then the whole chain on 8 x 8 digits, up to real Lava and a report, at T = 4 and T = 2
 # make test    set up, then all tests, real Lava and the peers' counters included
 # make check   what CI runs: format, lint, types, tests
 # make setup   only the environments: .venv (project), .lava (real Lava), .peers (NeuroBench, SpikingJelly)
 
 PYTHON ?= python3
 PIP = bin/pip install --quiet --disable-pip-version-check
-RECIPE ?= recipes/digits.yaml
 
 .PHONY: demo test check format-check lint types setup lava peers clean
 
 demo: .venv/ready .lava/ready
-	.venv/bin/spikeport run $(RECIPE)
+	.venv/bin/spikeport run recipes/digits.yaml
+	.venv/bin/spikeport run recipes/digits-t2.yaml
 
 test: setup
 	.venv/bin/pytest
