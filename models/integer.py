@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -135,7 +136,7 @@ class IntegerPopulation(nn.Module):
 
     def __init__(self, profile: Profile, n_steps: int, scale: int) -> None:
         super().__init__()
-        self.profile = profile
+        self.profile = replace(profile, gain=1.0)  # a gain is in the weights: sums enter the membrane as they are
         self.n_steps = n_steps
         self.scale = scale
 

@@ -56,6 +56,10 @@ class Profile:
             reasons.append(f"reset is {self.reset}, the chip resets hard to 0")
         if not self.strict:
             reasons.append("it fires at the threshold, the chip fires strictly above it")
+        if self.gain != self.threshold:
+            reasons.append(
+                f"gain {self.gain} differs from the threshold {self.threshold}, so weights would not keep scale"
+            )
         if self.v_init:
             reasons.append(f"the membrane starts at {self.v_init} thresholds, the chip starts at 0")
         if abs(self.v_decay / DECAY_ONE - (1 - self.leak)) > 1e-12:

@@ -60,8 +60,9 @@ def check_exportable(recipe: Recipe) -> None:
     for unit in architecture_of(recipe).units:
         if len(unit.wires) > 1:
             raise UnsupportedLayer(
-                f"{recipe.model.architecture}: {unit.name} adds {len(unit.wires)} inputs, and a .net file holds a chain "
-                "without shortcuts; stop before the export with `--until quantize`, or choose a chain such as vgg_strided"
+                f"{recipe.model.architecture}: {unit.name} adds {len(unit.wires)} inputs, and a .net file holds a "
+                "chain without shortcuts; stop before the export with `--until quantize`, or choose a chain such as "
+                "vgg_strided"
             )
 
 

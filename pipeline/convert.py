@@ -91,10 +91,10 @@ def skeleton(recipe: Recipe, profile: Profile, n_steps: int) -> GraphNet:
     return convert(fold_batchnorm(build_ann(architecture)), ones, profile, n_steps)
 
 
-def chip_profile(recipe: Recipe) -> Profile:
-    """The recipe's refinement profile with the recipe's leak."""
+def refined_profile(recipe: Recipe) -> Profile:
+    """The recipe's refinement profile, with the recipe's leak where it names one."""
     profile = PROFILES[recipe.refine.profile]
-    return profile.with_v_decay(recipe.refine.v_decay) if profile.on_chip() is None else profile
+    return profile if recipe.refine.v_decay is None else profile.with_v_decay(recipe.refine.v_decay)
 
 
 def calibration_batches(images: Images, count: int, device: torch.device, size: int = 128) -> list[Tensor]:

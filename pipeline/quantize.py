@@ -17,7 +17,7 @@ from ..models import GraphNet
 from ..models.datasets import Images, batches
 from ..models.integer import IntegerNode, as_integer, integer_logits
 from .artefacts import load_ann, load_splits, save_net, save_network
-from .convert import chip_profile
+from .convert import refined_profile
 from .files import write_tensors
 from .folding import fold_batchnorm
 from .losses import kd_kl
@@ -45,7 +45,7 @@ def run(context: StageContext) -> dict[str, Any]:
     """
     recipe, device = context.recipe, context.device
     chip = CHIPS[recipe.quantize.chip]
-    profile = chip_profile(recipe)
+    profile = refined_profile(recipe)
     reason = profile.on_chip()
     if reason is not None:
         raise NotRepresentable(

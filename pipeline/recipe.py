@@ -106,7 +106,7 @@ class Convert(Section):
 
 
 class Refine(Optimization):
-    """Repair of the converted network. T: timesteps. v_decay: voltage decay, of 4096.
+    """Repair of the converted network. T: timesteps. v_decay: voltage decay, of 4096; None for the profile's own.
 
     options: the method's own settings, checked by the method's own dataclass (`options_as`).
     """
@@ -114,7 +114,7 @@ class Refine(Optimization):
     method: str = "closed_loop_cka"
     profile: str = "loihi"
     T: Count = 4
-    v_decay: Annotated[int, Field(ge=0, le=4096)] = 0
+    v_decay: Annotated[int, Field(ge=0, le=4096)] | None = None
     epochs: NotNegative = 10
     batch_size: Count = 64
     lr: Rate = 0.01

@@ -7,6 +7,7 @@ the test set is not seen here.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from .stage import StageContext
 
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Mapping[str, Tensor]]]
 """(images (B, C, H, W) in [0, 1], labels (B,)) -> (loss to minimise, logits (B, K), named parts to log)."""
+
+SMALLEST_BATCH = 4
 
 Score = Callable[[Images], int]
 """Number of images of a split that are classified correctly."""
@@ -65,7 +68,7 @@ def fit(task: Task, context: StageContext) -> dict[str, Any]:
         restore_module(task.net, _part(tensors, "net."))
         restore_optimizer(optimizer, _part(tensors, "optimizer."), state["optimizer"])
         best, history = _part(tensors, "best."), state["history"]
-    steps = task.settings.epochs * math.ceil(len(task.train) / task.settings.batch_size)
+    steps = task.settings.epochs * _steps_per_epoch(task)
     with context.progress.task(context.name, total=steps) as bar:
         bar.advance(steps // max(1, task.settings.epochs) * (len(history) - 1))
         for epoch in range(len(history), task.settings.epochs + 1):
@@ -101,12 +104,13 @@ def _epoch(
     order = torch.Generator().manual_seed(_mix(seed, epoch, 1))
     noise = torch.Generator().manual_seed(_mix(seed, epoch, 2))
     augment = Augment(**task.settings.augment.model_dump())
-    per_epoch = math.ceil(len(task.train) / task.settings.batch_size)
+    per_epoch = _steps_per_epoch(task)
     total = per_epoch * task.settings.epochs
     sums: dict[str, float] = {}
     seen = 0
     task.net.train()
-    for position, index in enumerate(batches(len(task.train), task.settings.batch_size, order)):
+    index_batches = itertools.islice(batches(len(task.train), task.settings.batch_size, order), per_epoch)
+    for position, index in enumerate(index_batches):
         rate = _rate(task, (epoch - 1) * per_epoch + position, per_epoch, total)
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -133,6 +137,12 @@ def _epoch(
         seen += len(index)
         bar.advance(1, loss=values["loss"], acc=values["accuracy"], **_shown(values))
     return {name: value / seen for name, value in sums.items()}
+
+
+def _steps_per_epoch(task: Task) -> int:
+    """Batches per epoch. A last batch of 1 to 3 images is left out: unbiased CKA is not defined on it."""
+    whole, rest = divmod(len(task.train), task.settings.batch_size)
+    return whole + (rest >= SMALLEST_BATCH or whole == 0)
 
 
 def _shown(values: Mapping[str, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import torch
 
 from ...models import GraphNet, Spiking
 from ..artefacts import load_ann, load_into, load_splits, save_net
-from ..convert import calibration_batches, chip_profile, classify, classify_steps, skeleton
+from ..convert import calibration_batches, classify, classify_steps, refined_profile, skeleton
 from ..folding import fold_batchnorm
 from ..metrics import accuracy
 from ..notices import notice
@@ -26,7 +26,9 @@ def run(context: StageContext) -> dict[str, Any]:
     recipe, device = context.recipe, context.device
     splits = load_splits(recipe)
     teacher = fold_batchnorm(load_ann(recipe, context.inputs["train"])).to(device).requires_grad_(False)
-    student = load_into(skeleton(recipe, chip_profile(recipe), recipe.refine.T), context.inputs["convert"]).to(device)
+    student = load_into(skeleton(recipe, refined_profile(recipe), recipe.refine.T), context.inputs["convert"]).to(
+        device
+    )
     calibration = calibration_batches(splits.train, recipe.convert.calibration_images, device)
     method = METHODS[recipe.refine.method]
     options = options_as(method.config, recipe.refine.options, "refine.options")
@@ -86,7 +88,7 @@ def add_half_bias_(student: GraphNet) -> None:
 
 def load_student(recipe: Recipe, folder: Any) -> GraphNet:
     """The refined network, in evaluation mode."""
-    return load_into(skeleton(recipe, chip_profile(recipe), recipe.refine.T), folder)
+    return load_into(skeleton(recipe, refined_profile(recipe), recipe.refine.T), folder)
 
 
 STAGE = Stage(

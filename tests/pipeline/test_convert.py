@@ -16,10 +16,10 @@ from spikeport.pipeline.calibration import activation_scales
 from spikeport.pipeline.convert import (
     Gain,
     calibration_batches,
-    chip_profile,
     classify,
     classify_steps,
     convert,
+    refined_profile,
     skeleton,
 )
 from spikeport.pipeline.folding import fold_batchnorm
@@ -205,9 +205,9 @@ def test_a_skeleton_has_the_form_of_a_converted_network():
 
 
 def test_the_chips_profile_takes_the_recipes_leak_and_a_papers_profile_keeps_its_own():
-    leaking = chip_profile(parse({"name": "t", "refine": {"v_decay": 410}}))
+    leaking = refined_profile(parse({"name": "t", "refine": {"v_decay": 410}}))
     assert (leaking.name, leaking.v_decay) == ("loihi", 410)
-    assert chip_profile(parse({"name": "t", "refine": {"profile": "ratebp_lif", "v_decay": 410}})).leak == 0.2
+    assert refined_profile(parse({"name": "t", "refine": {"profile": "ratebp_lif", "v_decay": 410}})).leak == 0.2
 
 
 def image_set(count: int) -> Images:
