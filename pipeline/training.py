@@ -26,8 +26,6 @@ from .stage import StageContext
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Mapping[str, Tensor]]]
 """(images (B, C, H, W) in [0, 1], labels (B,)) -> (loss to minimise, logits (B, K), named parts to log)."""
 
-SMALLEST_BATCH = 4
-
 Score = Callable[[Images], int]
 """Number of images of a split that are classified correctly."""
 
@@ -36,7 +34,7 @@ Score = Callable[[Images], int]
 class Task:
     """What is trained, on what. decay: weight decay applies to weights of two and more axes only.
 
-    after_step: called after every optimizer step, e.g. to keep weights inside the chip's range.
+    smallest_batch: images the loss needs at least. after_step: called after every optimizer step, e.g. to keep weights inside the chip's range.
     """
 
     net: nn.Module
@@ -49,6 +47,7 @@ class Task:
     schedule: Literal["cosine", "onecycle"] = "cosine"
     warmup_epochs: int = 0
     grad_clip: float | None = None
+    smallest_batch: int = 1
     after_step: Callable[[], None] | None = None
 
 
@@ -140,9 +139,9 @@ def _epoch(
 
 
 def _steps_per_epoch(task: Task) -> int:
-    """Batches per epoch. A last batch of 1 to 3 images is left out: unbiased CKA is not defined on it."""
+    """Batches per epoch; a last batch smaller than the loss allows is left out."""
     whole, rest = divmod(len(task.train), task.settings.batch_size)
-    return whole + (rest >= SMALLEST_BATCH or whole == 0)
+    return whole + (rest >= task.smallest_batch or whole == 0)
 
 
 def _shown(values: Mapping[str, float]) -> dict[str, float]:

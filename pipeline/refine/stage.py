@@ -53,6 +53,7 @@ def run(context: StageContext) -> dict[str, Any]:
             validation=splits.validation,
             settings=recipe.refine,
             grad_clip=recipe.refine.grad_clip,
+            smallest_batch=4,  # unbiased CKA is not defined on fewer
         ),
         context,
     )

@@ -204,10 +204,11 @@ def test_a_skeleton_has_the_form_of_a_converted_network():
     assert [s.profile for s in empty.spiking] == [PROFILES["loihi"]] * 3
 
 
-def test_the_chips_profile_takes_the_recipes_leak_and_a_papers_profile_keeps_its_own():
+def test_a_profile_keeps_its_own_leak_unless_the_recipe_names_one():
     leaking = refined_profile(parse({"name": "t", "refine": {"v_decay": 410}}))
     assert (leaking.name, leaking.v_decay) == ("loihi", 410)
-    assert refined_profile(parse({"name": "t", "refine": {"profile": "ratebp_lif", "v_decay": 410}})).leak == 0.2
+    assert refined_profile(parse({"name": "t", "refine": {"profile": "tet_lif"}})).leak == 0.5
+    assert refined_profile(parse({"name": "t", "refine": {"profile": "tet_lif", "v_decay": 0}})).leak == 1
 
 
 def image_set(count: int) -> Images:

@@ -260,6 +260,14 @@ def test_logged_values_are_means_over_images(tmp_path):
     assert set(lines[0]) == {"epoch", "validation", "loss", "accuracy", "size"}
 
 
+@pytest.mark.parametrize(("smallest", "steps"), [(1, 10), (2, 9)])
+def test_a_last_batch_smaller_than_the_loss_allows_is_left_out(tmp_path, smallest, steps):
+    seen = []
+    made = context(tmp_path, epochs=1, batch_size=4, lr=0.01)  # 37 images: nine batches of 4 and one of 1
+    fit(task(convnet(), made.recipe.train, smallest_batch=smallest, after_step=lambda: seen.append(1)), made)
+    assert len(seen) == steps
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_weights_decay_and_biases_do_not(tmp_path, optimizer):
     """Without a gradient one step at the peak rate takes lr x decay of every weight of two and more axes."""
