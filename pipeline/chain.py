@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..hw import CHIPS, UnsupportedLayer
+from ..hw import CHIPS
 from .progress import Progress
 from .recipe import Recipe, digest
 from .runs import Run, open_run
@@ -51,19 +51,6 @@ def check(recipe: Recipe) -> None:
     ):
         _ = registry[name]  # raises with the nearest known name
     check_method(recipe.refine)
-
-
-def check_exportable(recipe: Recipe) -> None:
-    """Raise UnsupportedLayer, before anything is trained, for an architecture that a `.net` file cannot hold."""
-    from .artefacts import architecture_of
-
-    for unit in architecture_of(recipe).units:
-        if len(unit.wires) > 1:
-            raise UnsupportedLayer(
-                f"{recipe.model.architecture}: {unit.name} adds {len(unit.wires)} inputs, and a .net file holds a "
-                "chain without shortcuts; stop before the export with `--until quantize`, or choose a chain such as "
-                "vgg_strided"
-            )
 
 
 def data_identity(recipe: Recipe) -> str:

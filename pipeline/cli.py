@@ -221,9 +221,6 @@ def _finish(path: Path, changes: list[str], out: Path, quiet: bool, names: list[
     from .recipe import load
 
     recipe = load(path, changes)
-    chain.check(recipe)
-    if "export" in names:
-        chain.check_exportable(recipe)
     progress = Progress(quiet=quiet)
     with chain.opened(recipe, out, progress) as opened:
         progress.stage(f"{recipe.name}: {opened.folder}")

@@ -6,6 +6,9 @@ that keeps every one of these inside the chip:
 
     |w| S / gain <= 254,    one-sided sums of |w| S (x payload) <= accumulator,    |b| S <= bias mantissa,
     S <= threshold mantissa,    and for the read-out T (sum + |b|) S <= threshold mantissa, so that it never fires.
+
+A population that a shortcut passes will host relay channels in the exported chain (`export/relays.py`), whose weight
+must exceed its threshold: there S <= 253.
 """
 
 from __future__ import annotations
@@ -15,8 +18,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..export.relays import RELAY_WEIGHT_MAX
 from ..hw import Chip, NotRepresentable, Shape
-from ..models import INPUT, GraphNet, LinearWire
+from ..models import INPUT, Architecture, GraphNet, LinearWire
 from ..models.architecture import Wire
 from ..models.integer import WEIGHT_LIMIT, WEIGHT_STEP, IntegerNode, IntegerSynapses
 
@@ -49,6 +53,7 @@ def choose_scales(student: GraphNet, chip: Chip, payload_bits: int | None, max_b
     """
     candidates = [payload_bits] if payload_bits is not None else list(range(max_bits, 0, -1))
     shapes = student.architecture.shapes()
+    hosts = relay_hosts(student.architecture)
     for bits in candidates:
         units: dict[str, int] = {}
         gains: dict[tuple[str, str], float] = {}
@@ -56,6 +61,8 @@ def choose_scales(student: GraphNet, chip: Chip, payload_bits: int | None, max_b
         fine_enough = True
         for unit in student.architecture.units:
             limits = _limits(student, unit.name, chip, shapes, bits, gains)
+            if unit.name in hosts:
+                limits["relay weight"] = RELAY_WEIGHT_MAX - 1.0
             limited[unit.name] = min(limits, key=limits.__getitem__)
             units[unit.name] = int(min(limits.values()))
             if units[unit.name] < WEIGHT_STEP:
@@ -68,6 +75,13 @@ def choose_scales(student: GraphNet, chip: Chip, payload_bits: int | None, max_b
         if fine_enough or bits == candidates[-1]:
             return Scales(units=units, gains=gains, payload_bits=bits, limited_by=limited)
     raise AssertionError("the last candidate always returns")
+
+
+def relay_hosts(architecture: Architecture) -> set[str]:
+    """The units that some wire skips: they stand between its source and its target."""
+    names = [INPUT, *(unit.name for unit in architecture.units)]
+    spans = [(names.index(w.source), names.index(u.name)) for u in architecture.units for w in u.wires]
+    return {names[between] for start, end in spans for between in range(start + 1, end)}
 
 
 def _limits(

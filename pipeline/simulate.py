@@ -10,10 +10,9 @@ from torch import Tensor
 
 from .. import sim
 from ..export import netx
-from ..hw import Network, Source, SpikeportError
-from ..models.datasets import Images
+from ..hw import Network, SpikeportError
 from .artefacts import load_splits
-from .deploy import written
+from .deploy import payload_for, written
 from .files import read_tensors, write_tensors
 from .metrics import accuracy
 from .stage import Stage, StageContext
@@ -47,13 +46,6 @@ def run(context: StageContext) -> dict[str, Any]:
         "test": accuracy(int((trace.predictions == test.y).sum()), len(test)),
         "spikes_per_sample": trace.counts.spikes_per_sample(),
     }
-
-
-def payload_for(network: Network, images: Images) -> Tensor:
-    """Images as the integers the network's source carries: int32 (N, C, H, W)."""
-    neuron = network.sources[0].neuron
-    assert isinstance(neuron, Source)
-    return images.payload(slice(None), bits=neuron.payload_bits)
 
 
 def require_equal(trained: Tensor, simulated: Tensor, name: str) -> None:

@@ -34,7 +34,8 @@ Score = Callable[[Images], int]
 class Task:
     """What is trained, on what. decay: weight decay applies to weights of two and more axes only.
 
-    smallest_batch: images the loss needs at least. after_step: called after every optimizer step, e.g. to keep weights inside the chip's range.
+    smallest_batch: images the loss needs at least. after_step: called after every optimizer step, e.g. to keep weights
+    inside the chip's range.
     """
 
     net: nn.Module

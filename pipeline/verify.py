@@ -12,11 +12,10 @@ from ..export import lava, netx
 from ..hw import BadInput, Network
 from ..models.datasets import Images, load
 from .artefacts import load_splits
-from .deploy import written
+from .deploy import payload_for, written
 from .metrics import accuracy
 from .progress import Progress
 from .recipe import Data, Recipe, Verify
-from .simulate import payload_for
 from .stage import Stage, StageContext
 
 

@@ -134,15 +134,6 @@ def test_one_stage_without_its_input_names_the_command_that_makes_it(toys, spike
     assert "spikeport convert RECIPE" in err
 
 
-def test_a_network_with_shortcuts_is_refused_before_anything_is_trained(toys, spikeport, tmp_path):
-    code, _, err = spikeport("run", "a.yaml", "--set", "model.architecture=resnet20")
-    assert code == 2
-    assert "stage1.1b adds 2 inputs" in err
-    assert "--until quantize" in err
-    assert not (tmp_path / "runs").exists()
-    assert spikeport("run", "a.yaml", "--set", "model.architecture=resnet20", "--until", "quantize")[0] == 0
-
-
 @pytest.mark.parametrize("error", [BadInput("conv3: too wide [8]; make it narrower"), SpikeportError("diverged")])
 def test_an_error_is_one_message_on_stderr_and_exit_code_2(toys, spikeport, error):
     toys.fails["train"] = error

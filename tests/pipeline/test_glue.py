@@ -48,13 +48,13 @@ def images():
 
 
 def test_images_enter_as_the_payload_the_network_takes(network, images):
-    payload = simulate.payload_for(network, images)
+    payload = deploy.payload_for(network, images)
     expected = (images.x.to(torch.int32) * 15 * 2 + 16) // 32  # round(x / 16 * 15), halves up
     assert torch.equal(payload, expected)
 
 
 def test_counts_come_back_from_the_disk_in_the_networks_order(network, images, tmp_path):
-    counts = sim.run(network, simulate.payload_for(network, images)).counts
+    counts = sim.run(network, deploy.payload_for(network, images)).counts
     write_tensors(tmp_path / simulate.COUNTS, simulate.counts_as_tensors(counts))
     again = simulate.load_counts(tmp_path, network)
     for table in ("spikes", "synops", "synops_effective"):
@@ -92,7 +92,7 @@ def test_a_file_that_reads_back_as_another_network_is_removed(network, tmp_path,
 def test_the_layers_of_a_report_add_up_to_the_price(network, images, first_layer):
     import dataclasses
 
-    counts = sim.run(network, simulate.payload_for(network, images)).counts
+    counts = sim.run(network, deploy.payload_for(network, images)).counts
     price = sim.price(network, counts, "op_count_fp32", first_layer=first_layer)
     rows = report.layers(network, counts, [dataclasses.asdict(price)])
     assert [row["name"] for row in rows] == ["conv1", "out"]
