@@ -89,4 +89,4 @@ def written(folder: Path, results: Any) -> Path:
     return folder / str(results["file"])
 
 
-STAGE = Stage(name="export", needs=("quantize",), reads=("name", "seed", "data", "quantize"), version=2, run=run)
+STAGE = Stage(name="export", needs=("quantize",), reads=("name", "seed", "data", "quantize"), version=1, run=run)

@@ -1,8 +1,8 @@
 """The one training loop: the ANN, the refinement and the chip-integer stage all go through it.
 
 Everything random is derived from (seed, epoch), and the whole state is saved after each epoch, so a run that was killed
-continues with the bits an unbroken run would have had. The epoch kept is the one with the best validation accuracy;
-the test set is not seen here.
+continues with the bits an unbroken run would have had. The epoch kept is the one with the best validation accuracy; of
+equals the last, whose learning rate was lowest. The test set is not seen here.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def fit(task: Task, context: StageContext) -> dict[str, Any]:
         for epoch in range(len(history), task.settings.epochs + 1):
             means = _epoch(task, optimizer, epoch, seed, context.device, bar)
             history.append(task.score(task.validation) / len(task.validation))
-            if history[-1] > max(history[:-1]):
+            if history[-1] >= max(history[:-1]):
                 best = {name: value.clone() for name, value in module_state(task.net).items()}
             context.log({"epoch": epoch, "validation": history[-1], **means})
             tensors, scalars = optimizer_state(optimizer)
@@ -90,7 +90,7 @@ def fit(task: Task, context: StageContext) -> dict[str, Any]:
     restore_module(task.net, best)
     return {
         "epochs": task.settings.epochs,
-        "best_epoch": history.index(max(history)),
+        "best_epoch": max(epoch for epoch, score in enumerate(history) if score == max(history)),
         "best": max(history),
         "last": history[-1],
         "start": history[0],
