@@ -9,12 +9,10 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from ..export.netx_chain import GROUPS_MAX
 from ..hw import NEVER_FIRES, Connection, Conv, Cuba, Dense, Network, Population, Readout, Shape, Source
 from ..models import INPUT, ConvWire, GraphNet, LinearWire
 from ..models.integer import IntegerNode, IntegerPopulation, IntegerSynapses
-
-GROUPS_MAX = 127
-"""netx keeps the number of groups in 8 signed bits."""
 
 
 def to_network(net: GraphNet, payload_bits: int) -> Network:
