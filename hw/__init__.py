@@ -2,6 +2,7 @@
 
 from . import chips as _registered
 from .chip import CHIPS, Chip
+from .connections import DELAY_MAX, Connection, Conv, Dense, OneToOne, Shape
 from .errors import (
     BadInput,
     DoesNotFit,
@@ -11,13 +12,14 @@ from .errors import (
     UnsupportedLayer,
     did_you_mean,
 )
-from .legality import check, violations, worst_sum
-from .network import Connection, Conv, Dense, Network, Population, Readout, Shape, Source, same
+from .legality import check, rests_on_calibration, sum_limit, violations, worst_sum
+from .network import Network, Population, Readout, Source, same
 from .neurons import NEVER_FIRES, Cuba, step
 from .registry import Registry, import_siblings
 
 __all__ = [
     "CHIPS",
+    "DELAY_MAX",
     "NEVER_FIRES",
     "BadInput",
     "Chip",
@@ -28,6 +30,7 @@ __all__ = [
     "DoesNotFit",
     "Network",
     "NotRepresentable",
+    "OneToOne",
     "OracleFailed",
     "Population",
     "Readout",
@@ -39,8 +42,10 @@ __all__ = [
     "check",
     "did_you_mean",
     "import_siblings",
+    "rests_on_calibration",
     "same",
     "step",
+    "sum_limit",
     "violations",
     "worst_sum",
 ]

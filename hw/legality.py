@@ -1,49 +1,80 @@
-"""The one check every network passes before it is written, simulated as a chip, or reported on."""
+"""The one check every network passes before it is written, simulated as a chip, or reported on.
+
+Synaptic sums are bounded from the weights alone, for any input. Where that bound exceeds the accumulator, a network may
+still be legal by calibration: `observed` holds the largest sum seen on data, and whoever runs the network then counts
+the sums that leave the range (`sim.Counts.overflows`), which must be none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from .arithmetic import DECAY_ONE, STATE_LIMIT, STATE_SHIFT
 from .chip import Chip
+from .connections import Connection, Conv, Dense
 from .errors import NotRepresentable
-from .network import Connection, Conv, Network, Population, Source
+from .network import Network, Population, Source
 from .neurons import Cuba
 
+Observed = Mapping[str, int]
+"""Largest magnitude of the synaptic sum `a` seen in each population on calibration data."""
 
-def check(network: Network, chip: Chip) -> None:
-    """Raise NotRepresentable with every number of the network that the chip cannot hold, one line each."""
-    lines = list(violations(network, chip))
+
+def check(network: Network, chip: Chip, observed: Observed | None = None) -> None:
+    """Raise NotRepresentable with every number of the network that the chip cannot hold, one line each.
+
+    observed: largest synaptic sums on calibration data; without it every sum must be bounded by the weights.
+    """
+    lines = list(violations(network, chip, observed))
     if lines:
         raise NotRepresentable("\n".join(lines))
 
 
-def violations(network: Network, chip: Chip) -> Iterator[str]:
+def violations(network: Network, chip: Chip, observed: Observed | None = None) -> Iterator[str]:
     """One line per number the chip cannot hold: who, value, limit, way out."""
     for population in network.populations:
         if isinstance(population.neuron, Source):
             yield from _source(population, population.neuron, chip)
         else:
             yield from _neuron(population, population.neuron, chip)
-            yield from _sums(network, population, population.neuron, chip)
+            yield from _sums(network, population, population.neuron, chip, observed)
     for connection in network.connections:
         yield from _weights(connection, chip)
-    yield from _readout(network)
+    yield from _readout(network, observed)
+
+
+def rests_on_calibration(network: Network, chip: Chip) -> tuple[str, ...]:
+    """Populations whose sums the weights alone do not keep inside the chip's accumulators; their runs are watched."""
+    return tuple(p.name for p, neuron in network.neurons if list(_sums(network, p, neuron, chip, None)))
+
+
+def sum_limit(network: Network, name: str, chip: Chip) -> int:
+    """Largest magnitude of the synaptic sum `a` a population may ever see: its accumulator, and `u` within 24 bits."""
+    neuron = network[name].neuron
+    assert isinstance(neuron, Cuba)
+    accumulator = min(_accumulator(connection, chip) for connection in network.incoming(name))
+    register = ((STATE_LIMIT - 1) >> STATE_SHIFT) / _memory(neuron.i_decay, network.n_steps)
+    return min(accumulator, int(register))
 
 
 def worst_sum(network: Network, connection: Connection) -> np.ndarray:
     """Largest magnitude one synaptic sum can reach for any input, per output channel or neuron. int64 (out,).
 
-    With spikes in [0, m] the sum lies between m * (sum of negative weights) and m * (sum of positive weights).
+    With spikes in [l, m], l <= 0 <= m, a sum is largest where every positive weight meets m and every negative one l.
     """
     source = network[connection.source].neuron
-    payload = source.max_payload if isinstance(source, Source) else 1
-    rows = connection.weight.reshape(connection.weight.shape[0], -1).astype(np.int64)
+    low, high = (source.min_payload, source.max_payload) if isinstance(source, Source) else (0, 1)
+    weight = connection.weight.astype(np.int64)
+    rows = weight.reshape(weight.shape[0] if weight.ndim else 1, -1)
     positive = np.where(rows > 0, rows, 0).sum(axis=1)
     negative = np.where(rows < 0, -rows, 0).sum(axis=1)
-    return np.maximum(positive, negative) * payload
+    return np.maximum(positive * high - negative * low, negative * high - positive * low)
+
+
+def _accumulator(connection: Connection, chip: Chip) -> int:
+    return chip.dense_sum_max if isinstance(connection, Dense) else chip.conv_sum_max
 
 
 def _source(population: Population, source: Source, chip: Chip) -> Iterator[str]:
@@ -66,6 +97,8 @@ def _neuron(population: Population, neuron: Cuba, chip: Chip) -> Iterator[str]:
             f"{name}: threshold mantissa {neuron.v_th_mant} is outside {chip.name}'s 1..{chip.v_th_max}; "
             "scale the layer's weights, bias and threshold together"
         )
+    if neuron.bias_exp != STATE_SHIFT and neuron.bias_mant.any() and not chip.bias_exp_free:
+        yield f"{name}: bias exponent {neuron.bias_exp}, {chip.name} shifts by {STATE_SHIFT}; scale the mantissa"
     low, high = int(neuron.bias_mant.min(initial=0)), int(neuron.bias_mant.max(initial=0))
     if low < chip.bias_min or high > chip.bias_max:
         worst = low if low < chip.bias_min else high
@@ -75,16 +108,27 @@ def _neuron(population: Population, neuron: Cuba, chip: Chip) -> Iterator[str]:
         )
 
 
-def _sums(network: Network, population: Population, neuron: Cuba, chip: Chip) -> Iterator[str]:
+def _sums(
+    network: Network, population: Population, neuron: Cuba, chip: Chip, observed: Observed | None
+) -> Iterator[str]:
+    if observed is not None and population.name in observed:
+        seen, limit = observed[population.name], sum_limit(network, population.name, chip)
+        if seen > limit:
+            yield (
+                f"{population.name}: a synaptic sum reached {seen} on the calibration data, {chip.name} holds {limit}; "
+                "scale the layer down or lower payload_bits"
+            )
+        return
     totals = np.zeros(1, np.int64)  # per output, over all connections
     for connection in network.incoming(population.name):
-        limit = chip.conv_sum_max if isinstance(connection, Conv) else chip.dense_sum_max
+        limit = _accumulator(connection, chip)
         worst = worst_sum(network, connection)
         totals = totals + worst
         if worst.max() > limit:
             yield (
                 f"{connection.source} -> {population.name}: the synaptic sum can reach {worst.max()} at output "
-                f"{worst.argmax()}, {chip.name}'s accumulator holds {limit}; scale the layer down or lower payload_bits"
+                f"{worst.argmax()}, {chip.name}'s accumulator holds {limit}; scale the layer down, "
+                "lower payload_bits, or calibrate it on data"
             )
     total, gain = int(totals.max()), _memory(neuron.i_decay, network.n_steps)
     if total * gain * (1 << STATE_SHIFT) >= STATE_LIMIT:
@@ -113,6 +157,8 @@ def _weights(connection: Connection, chip: Chip) -> Iterator[str]:
             yield f"{where}: mixed-sign weights must be multiples of {chip.weight_step}; round them to that grid"
     elif max(-low, high) > chip.one_sided_max:
         yield f"{where}: weight {low or high} exceeds {chip.one_sided_max} for one sign; scale the layer down"
+    if isinstance(connection, Dense) and connection.max_delay > chip.delay_max:
+        yield f"{where}: a delay of {connection.max_delay} timesteps, {chip.name} holds a spike for {chip.delay_max}"
     if isinstance(connection, Conv):
         if connection.groups > chip.groups_max:
             yield f"{where}: {connection.groups} groups, at most {chip.groups_max}; merge groups with zero weights"
@@ -121,7 +167,7 @@ def _weights(connection: Connection, chip: Chip) -> Iterator[str]:
             yield f"{where}: kernel, stride, padding or dilation {reach} exceeds {chip.kernel_max}"
 
 
-def _readout(network: Network) -> Iterator[str]:
+def _readout(network: Network, observed: Observed | None) -> Iterator[str]:
     if network.readout.kind != "membrane":
         return
     population = network[network.readout.population]
@@ -130,9 +176,13 @@ def _readout(network: Network) -> Iterator[str]:
         yield f"{population.name}: a source cannot be the read-out; name a population that computes"
         return
     # Per neuron, the current holds at most (worst sum x its memory), and the membrane adds that and the bias up.
-    reach = np.abs(neuron.bias_over(population.shape).astype(np.int64)).reshape(population.shape[0], -1).max(axis=1)
-    for connection in network.incoming(population.name):
-        reach = reach + worst_sum(network, connection) * _memory(neuron.i_decay, network.n_steps)
+    bias = np.abs(neuron.bias_over(population.shape).astype(np.int64)) << neuron.bias_exp
+    reach = bias.reshape(population.shape[0], -1).max(axis=1) / (1 << STATE_SHIFT)
+    memory = _memory(neuron.i_decay, network.n_steps)
+    if observed is not None and population.name in observed:
+        reach = reach + observed[population.name] * memory
+    else:
+        reach = reach + sum(worst_sum(network, connection) for connection in network.incoming(population.name)) * memory
     worst = float(reach.max()) * _memory(neuron.v_decay, network.n_steps)
     if worst > neuron.v_th_mant:
         yield (

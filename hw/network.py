@@ -4,9 +4,10 @@
 energy report prices one. It is a graph, so residual networks are representable; a file format that holds only a chain
 (netx) is the writer's problem.
 
-Time is layer-synchronous: within timestep t a population sees the spikes its sources emit at their own timestep t.
-The chip is pipelined (each hop costs one step); with a state reset between samples and every path of equal length the
-two give the same integers (netx practice: reset offset per layer).
+Time is layer-synchronous: within timestep t a population sees the spikes its sources emit at their own timestep t, or
+`delay` steps earlier; its own, through a recurrent connection, one step later. The chip is pipelined (each hop costs
+one step); with every path of equal length the two give the same integers. Every sample starts from zero: `u`, `v` and
+the spikes still on their way.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from typing import Literal
 
 import numpy as np
 
+from .arithmetic import STATE_SHIFT
+from .connections import Connection, Conv, Dense, Shape
 from .errors import BadInput, UnsupportedLayer
 from .neurons import Cuba
-
-Shape = tuple[int, ...]
 
 PAYLOAD_BITS_MAX = 24
 """Lava's synapses accumulate in 24 bits; no payload can be wider."""
@@ -31,12 +32,18 @@ PAYLOAD_BITS_MAX = 24
 class Source:
     """A population that receives its spikes from outside.
 
-    payload_bits: 0 for binary spikes; 0 < b <= 24 for graded spikes that carry an unsigned integer of b bits.
+    payload_bits: 0 for binary spikes; 0 < b <= 24 for graded spikes that carry an integer of b bits. signed: whether
+    that integer is in two's complement; it takes 2 bits or more.
     """
 
     payload_bits: int = 0
+    signed: bool = False
 
     def __post_init__(self) -> None:
+        if self.signed and self.payload_bits < 2:
+            raise BadInput(
+                f"source: a signed payload of {self.payload_bits} bits holds no positive number; give 2 bits or more"
+            )
         if not 0 <= self.payload_bits <= PAYLOAD_BITS_MAX:
             raise BadInput(
                 f"source: payload_bits is {self.payload_bits}, a spike carries 0..{PAYLOAD_BITS_MAX} bits; quantize "
@@ -46,7 +53,12 @@ class Source:
     @property
     def max_payload(self) -> int:
         """The largest value one spike can carry."""
-        return (1 << self.payload_bits) - 1 if self.payload_bits else 1
+        return (1 << (self.payload_bits - self.signed)) - 1 if self.payload_bits else 1
+
+    @property
+    def min_payload(self) -> int:
+        """The smallest value one spike can carry: 0 (no spike), or negative if signed."""
+        return -(1 << (self.payload_bits - 1)) if self.signed else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,77 +82,6 @@ class Population:
         return int(np.prod(self.shape))
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Dense:
-    """All-to-all synapses. weight: int16 (out, in), `in` counting the source in C, H, W order."""
-
-    source: str
-    target: str
-    weight: np.ndarray
-
-    def __post_init__(self) -> None:
-        _freeze_weight(self, ndim=2)
-
-    def out_shape(self, source: Shape) -> Shape:
-        """Shape of the target; raises BadInput if the source has another size than the weight's columns."""
-        size = int(np.prod(source))
-        if size != self.weight.shape[1]:
-            raise BadInput(
-                f"{self.source} -> {self.target}: the weight {self.weight.shape} takes {self.weight.shape[1]} inputs, "
-                f"but {self.source} {source} has {size} neurons"
-            )
-        return (self.weight.shape[0],)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Conv:
-    """Convolutional synapses, as cross-correlation (torch's `conv2d`).
-
-    weight: int16 (out channels, in channels / groups, kernel H, kernel W). stride, padding, dilation: (H, W).
-    """
-
-    source: str
-    target: str
-    weight: np.ndarray
-    stride: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    groups: int = 1
-
-    def __post_init__(self) -> None:
-        _freeze_weight(self, ndim=4)
-        for field in ("stride", "padding", "dilation"):
-            pair = tuple(int(n) for n in getattr(self, field))
-            least = 0 if field == "padding" else 1
-            if len(pair) != 2 or min(pair) < least:
-                raise BadInput(f"{self.source} -> {self.target}: {field} {pair} must be two integers >= {least}")
-            object.__setattr__(self, field, pair)
-        if self.groups < 1 or self.weight.shape[0] % self.groups:
-            raise BadInput(
-                f"{self.source} -> {self.target}: groups={self.groups} does not divide {self.weight.shape[0]} channels"
-            )
-
-    def out_shape(self, source: Shape) -> Shape:
-        """(C, H, W) of the target; raises BadInput where the source cannot be convolved with this kernel."""
-        where = f"{self.source} -> {self.target}"
-        if len(source) != 3:
-            raise BadInput(f"{where}: a convolution needs a source of shape (C, H, W), but {self.source} has {source}")
-        channels = self.weight.shape[1] * self.groups
-        if channels != source[0]:
-            raise BadInput(f"{where}: the weight takes {channels} channels, but {self.source} {source} has {source[0]}")
-        size = []
-        for axis in range(2):
-            reach = self.dilation[axis] * (self.weight.shape[2 + axis] - 1) + 1
-            room = source[1 + axis] + 2 * self.padding[axis] - reach
-            if room < 0:
-                raise BadInput(f"{where}: a kernel reaching over {reach} does not fit {self.source} {source}")
-            size.append(room // self.stride[axis] + 1)
-        return (self.weight.shape[0], *size)
-
-
-Connection = Dense | Conv
-
-
 @dataclass(frozen=True, kw_only=True)
 class Readout:
     """Which population answers, and how.
@@ -159,7 +100,7 @@ class Network:
 
     n_steps: timesteps per sample; every `u` and `v` is zero when a sample begins.
 
-    Raises BadInput when names or shapes do not fit together and UnsupportedLayer for a recurrent graph.
+    Raises BadInput when names or shapes do not fit together and UnsupportedLayer for a loop over several populations.
     """
 
     populations: tuple[Population, ...]
@@ -192,13 +133,20 @@ class Network:
             if incoming:
                 raise BadInput(f"{population.name}: a source population cannot have incoming connections")
             return
-        if not incoming:
+        if all(connection.source == population.name for connection in incoming):
             raise BadInput(f"{population.name}: no connection leads to it; connect it or leave it out")
         for connection in incoming:
-            if connection.source not in earlier:
+            recurrent = connection.source == population.name
+            if recurrent and not isinstance(connection, Dense):
                 raise UnsupportedLayer(
-                    f"{connection.source} -> {population.name}: the source must come before its target; recurrent "
-                    "graphs have no rule here, list the populations in topological order"
+                    f"{population.name} -> {population.name}: only dense connections may be recurrent; write the "
+                    f"{type(connection).__name__} as a dense matrix"
+                )
+            if not recurrent and connection.source not in earlier:
+                raise UnsupportedLayer(
+                    f"{connection.source} -> {population.name}: the source must come before its target; list the "
+                    "populations in topological order, and join populations that form a loop into one with a "
+                    "recurrent connection"
                 )
             shape = connection.out_shape(self[connection.source].shape)
             if shape != population.shape:
@@ -224,6 +172,10 @@ class Network:
     def outgoing(self, name: str) -> tuple[Connection, ...]:
         """Connections that leave a population."""
         return tuple(c for c in self.connections if c.source == name)
+
+    def recurrent(self, name: str) -> tuple[Dense, ...]:
+        """Connections of a population to itself; they are among `incoming` and `outgoing` too."""
+        return tuple(c for c in self.connections if isinstance(c, Dense) and c.source == c.target == name)
 
     @property
     def sources(self) -> tuple[Population, ...]:
@@ -256,28 +208,15 @@ def _canonical(network: Network) -> Iterable[bytes]:
     for p in network.populations:
         yield f"population {p.name} {p.shape}".encode()
         if isinstance(p.neuron, Source):
-            yield f"source {p.neuron.payload_bits}".encode()
+            yield f"source {p.neuron.payload_bits}{' signed' if p.neuron.signed else ''}".encode()
         else:
             n = p.neuron
-            yield f"cuba {n.v_th_mant} {n.i_decay} {n.v_decay}".encode()
+            exponent = "" if n.bias_exp == STATE_SHIFT else f" {n.bias_exp}"
+            yield f"cuba {n.v_th_mant} {n.i_decay} {n.v_decay}{exponent}".encode()
             yield array(n.bias_over(p.shape))
     for c in network.connections:
         extra = f"{c.stride} {c.padding} {c.dilation} {c.groups}" if isinstance(c, Conv) else ""
         yield f"{type(c).__name__} {c.source} {c.target} {extra}".encode()
         yield array(c.weight)
-
-
-def _freeze_weight(connection: Connection, ndim: int) -> None:
-    """Store the weight as read-only int16; refuse fractions, other ranks and values that int16 cannot hold."""
-    where = f"{connection.source} -> {connection.target}"
-    given = np.asarray(connection.weight)
-    if given.ndim != ndim or given.size == 0:
-        raise BadInput(f"{where}: a {type(connection).__name__} weight has {ndim} axes, got shape {given.shape}")
-    if not np.issubdtype(given.dtype, np.integer):
-        raise BadInput(f"{where}: weights are integers, got {given.dtype}; quantize the network first")
-    worst = max(int(given.max()), int(given.min()), key=abs)
-    if abs(worst) > np.iinfo(np.int16).max:
-        raise BadInput(f"{where}: weight {worst} is beyond 16 bits; quantize the network to smaller weights")
-    weight = np.array(given, dtype=np.int16)
-    weight.flags.writeable = False
-    object.__setattr__(connection, "weight", weight)
+        if isinstance(c, Dense) and c.delay.any():
+            yield array(c.delay)

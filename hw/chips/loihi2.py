@@ -22,6 +22,8 @@ LOIHI2 = CHIPS.register(
         conv_sum_max=(1 << 17) - 1,
         dense_sum_max=(1 << 15) - 1,
         payload_bits_max=16,
+        bias_exp_free=True,
+        delay_max=62,
         kernel_max=127,
         groups_max=127,
         sources={
@@ -35,6 +37,8 @@ LOIHI2 = CHIPS.register(
             "conv_sum_max": f"{_LIF} u: 24 bits signed after the shift by 6",
             "dense_sum_max": f"{_LIF} a_in: 16 bits signed",
             "payload_bits_max": "lava-nc 0.10.0, message bits of graded spikes used in its tutorials",
+            "bias_exp_free": f"{_LIF} bias_exp: 3 bits",
+            "delay_max": "lava-dl 0.6.0, netx: delays are clamped to 62",
             "kernel_max": _CONV,
             "groups_max": _CONV,
         },

@@ -174,3 +174,40 @@ def test_all_violations_are_reported_at_once():
     with pytest.raises(hw.NotRepresentable) as caught:
         hw.check(network([[3, -2]], v_decay=5000, bias_mant=np.array([9999])), LOIHI2)
     assert str(caught.value).splitlines() == lines
+
+
+def test_a_sum_beyond_the_accumulator_is_legal_by_calibration():
+    """Four weights of 254 on 6-bit payloads can add to 64008 > 32767; the data reached half the limit."""
+    risky = network([[254] * 4, [-254] * 4], payload_bits=6)
+    limit = LOIHI2.dense_sum_max
+    assert hw.sum_limit(risky, "out", LOIHI2) == limit
+    assert hw.rests_on_calibration(risky, LOIHI2) == ("out",)
+    with pytest.raises(hw.NotRepresentable, match=r"can reach 64008 .* calibrate it on data"):
+        hw.check(risky, LOIHI2)
+    hw.check(risky, LOIHI2, {"out": limit})
+    with pytest.raises(hw.NotRepresentable, match=f"reached {limit + 1} on the calibration data"):
+        hw.check(risky, LOIHI2, {"out": limit + 1})
+
+
+def test_a_current_with_memory_lowers_the_limit_of_one_sum():
+    """Four steps of a lossless current: u holds 4 sums, so each may be a quarter of (2^23 - 1) >> 6."""
+    hoarder = network(n_steps=4, i_decay=0)
+    assert hw.sum_limit(hoarder, "out", LOIHI2) == min(LOIHI2.dense_sum_max, ((1 << 23) - 1 >> 6) // 4)
+
+
+def test_a_signed_payload_is_worst_where_signs_agree():
+    """-8..7: a weight of -3 on -8 gives +24, so (5, -3) reaches 5 * 7 + 24 = 59, and down to -5 * 8 - 21 = -61."""
+    signed = network([[5, -3]])
+    source = hw.Population(name="in", shape=(2,), neuron=hw.Source(payload_bits=4, signed=True))
+    signed = hw.Network(
+        populations=(source, signed["out"]), connections=signed.connections, readout=signed.readout, n_steps=1
+    )
+    assert hw.worst_sum(signed, signed.connections[0]).tolist() == [61]
+
+
+def test_a_readout_counts_its_bias_with_its_exponent():
+    """A bias of 64 << 6 per step and no other: over 2 steps 128; << 7 doubles it."""
+    fine = {"bias_mant": np.array([64]), "v_th_mant": 128 + 2 * 2, "kind": "membrane", "n_steps": 2}
+    hw.check(network(**fine), LOIHI2)
+    with pytest.raises(hw.NotRepresentable, match="membrane can reach 260, above its threshold 132"):
+        hw.check(network(**fine, bias_exp=7), LOIHI2)

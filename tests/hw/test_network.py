@@ -9,8 +9,8 @@ from spikeport import hw
 from spikeport.hw.registry import import_siblings
 
 
-def dense(out=2, size=3, **ends):
-    return hw.Dense(weight=np.ones((out, size), np.int16), **{"source": "in", "target": "out", **ends})
+def dense(out=2, size=3, **fields):
+    return hw.Dense(weight=np.ones((out, size), np.int16), **{"source": "in", "target": "out", **fields})
 
 
 def conv(weight_shape=(4, 2, 3, 3), **fields):
@@ -73,10 +73,88 @@ def test_a_neuron_population_has_input():
         network(connections=())
 
 
-def test_recurrence_is_refused():
+def test_a_population_may_speak_to_itself():
     loop = hw.Dense(source="out", target="out", weight=np.ones((2, 2), np.int16))
-    with pytest.raises(hw.UnsupportedLayer, match="out -> out: the source must come before its target"):
+    net = network(connections=(dense(), loop))
+    assert net.recurrent("out") == (loop,)
+    assert loop.recurrent
+    assert not net.connections[0].recurrent
+
+
+def test_a_population_that_hears_only_itself_is_refused():
+    loop = hw.Dense(source="out", target="out", weight=np.ones((2, 2), np.int16))
+    with pytest.raises(hw.BadInput, match="out: no connection leads to it"):
+        network(connections=(loop,))
+
+
+def test_only_dense_connections_are_recurrent():
+    loop = hw.OneToOne(source="out", target="out", weight=np.int16(-3))
+    with pytest.raises(hw.UnsupportedLayer, match="out -> out: only dense connections may be recurrent"):
         network(connections=(dense(), loop))
+
+
+def test_a_loop_over_several_populations_is_refused():
+    back = hw.Dense(source="out", target="mid", weight=np.ones((2, 2), np.int16))
+    populations = (
+        hw.Population(name="in", shape=(3,), neuron=hw.Source()),
+        hw.Population(name="mid", shape=(2,), neuron=hw.Cuba(v_th_mant=10)),
+        hw.Population(name="out", shape=(2,), neuron=hw.Cuba(v_th_mant=10)),
+    )
+    forth = hw.Dense(source="mid", target="out", weight=np.ones((2, 2), np.int16))
+    with pytest.raises(hw.UnsupportedLayer, match="out -> mid: the source must come before its target"):
+        network(populations=populations, connections=(dense(target="mid"), forth, back))
+
+
+def test_one_to_one_keeps_the_shape():
+    link = hw.OneToOne(source="in", target="out", weight=np.int16(3))
+    assert link.out_shape((2, 5, 4)) == (2, 5, 4)
+    assert with_output((2, 5, 4), link)["out"].shape == (2, 5, 4)
+
+
+def test_equal_delays_are_one_delay():
+    weight = np.ones((2, 3), np.int16)
+    link = hw.Dense(source="in", target="out", weight=weight, delay=np.full((2, 3), 7))
+    assert link.delay.shape == ()
+    assert link.max_delay == 7
+
+
+@pytest.mark.parametrize(
+    ("delay", "message"),
+    [
+        (63, "a delay of 63 timesteps is outside 0..62"),
+        (-1, "a delay of -1 timesteps is outside 0..62"),
+        (1.5, "delays are whole timesteps, got float64"),
+        (np.zeros(3, int), r"delays of shape \(3,\) do not fit the weight \(2, 3\)"),
+    ],
+)
+def test_delays_a_synapse_cannot_hold_are_refused(delay, message):
+    with pytest.raises(hw.BadInput, match=message):
+        hw.Dense(source="in", target="out", weight=np.ones((2, 3), np.int16), delay=delay)
+
+
+def test_a_delay_changes_the_fingerprint_and_no_delay_does_not():
+    plain, zero, late = (
+        network(connections=(dense(**ends),)).fingerprint()
+        for ends in ({}, {"delay": np.zeros((2, 3), int)}, {"delay": np.array([[1], [0]])})
+    )
+    assert plain == zero != late
+
+
+@pytest.mark.parametrize(("bits", "low", "high"), [(2, -2, 1), (8, -128, 127)])
+def test_a_signed_payload_is_in_twos_complement(bits, low, high):
+    source = hw.Source(payload_bits=bits, signed=True)
+    assert (source.min_payload, source.max_payload) == (low, high)
+
+
+def test_a_signed_payload_takes_two_bits():
+    with pytest.raises(hw.BadInput, match="a signed payload of 1 bits holds no positive number"):
+        hw.Source(payload_bits=1, signed=True)
+
+
+@pytest.mark.parametrize("exponent", [-1, 8])
+def test_a_bias_exponent_has_three_bits(exponent):
+    with pytest.raises(hw.BadInput, match=f"bias_exp is {exponent}, outside 0..7"):
+        hw.Cuba(v_th_mant=1, bias_exp=exponent)
 
 
 def test_populations_come_in_topological_order():
