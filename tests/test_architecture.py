@@ -16,7 +16,7 @@ MAY_USE = {
     "hw": (set(), {"numpy"}),
     "models": ({"hw"}, {"numpy", "torch", "norse", "sklearn", "PIL"}),
     "export": ({"hw"}, {"numpy", "h5py", "onnx", "nir"}),
-    "sim": ({"hw"}, {"numpy", "torch", "pydantic", "matplotlib", "jinja2", "markupsafe"}),
+    "sim": ({"hw"}, {"numpy", "torch", "numba", "pydantic", "matplotlib", "jinja2", "markupsafe"}),
     "pipeline": (CHAIN, {"numpy", "torch", "pydantic", "pydantic_core", "yaml", "safetensors", "rich", "typer"}),
 }
 """Per room: the other rooms, and the packages from outside the standard library, that it may import."""
