@@ -39,7 +39,7 @@ class Unit:
     """One population. shape: (C, H, W) or (F,).
 
     op: its activation; None for a max pool, whose only edge is a `Pool`, and for a linear output. bias: float64 (C,) or
-    (F,), or the unit's shape. members: names of the graph's nodes that are in it, in order. where: as of its activation.
+    (F,), or the unit's shape. members: names of the graph's nodes in it, in order. where: as of its activation.
     """
 
     name: str
