@@ -76,6 +76,17 @@ class Fields:
             raise self.fail(field, value, f"{least}..{most}")
         return value
 
+    def uniform(self, field: str, least: int, most: int) -> int:
+        """One integer of integer dtype in least..most, or an array of it: neurons of one layer must be alike."""
+        values = self._values(field, self._dataset(field), kinds="iu")
+        if values.size == 0 or values.min() != values.max():
+            found = f"{values.min()}..{values.max()}" if values.size else "no value"
+            raise self.fail(field, found, "one number, the same for all neurons of the layer")
+        value = int(values.flat[0])
+        if not least <= value <= most:
+            raise self.fail(field, value, f"{least}..{most}")
+        return value
+
     def shape(self, field: str) -> tuple[int, ...]:
         """A population's shape: one to three positive integers."""
         dataset = self._dataset(field)
@@ -98,6 +109,10 @@ class Fields:
         if values.size and (values.max() > np.iinfo(np.int32).max or values.min() < np.iinfo(np.int32).min):
             raise self.fail(field, f"values up to {np.abs(values.astype(float)).max():g}", "numbers of at most 32 bits")
         return values.astype(np.int64)
+
+    def stored(self, field: str) -> np.ndarray:
+        """Any array of numbers or booleans, as it is stored."""
+        return self._values(field, self._dataset(field), kinds="biuf")
 
     def _dataset(self, field: str) -> h5py.Dataset:
         item = self._item(field)

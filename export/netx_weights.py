@@ -32,6 +32,27 @@ def effective_dense_weight(weight: np.ndarray) -> np.ndarray:
     return _dense_fit(fitted, n_bits) / 2.0**shift
 
 
+def effective_recurrent_weights(
+    weight: np.ndarray, recurrent: np.ndarray, *, delayed: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """The two matrices a `dense_rec` layer multiplies by: float64 (out, in) and (out, out).
+
+    netx fits both side by side, to one shift and one number of bits; each then passes through a Dense of its own, which
+    derives its own sign mode. delayed: whether the layer has a `delay` field; netx then forgets the right shift of the
+    sums, so the weights stay multiplied by 2^k (blocks/process.py, `RecurrentDense`).
+
+    weight, recurrent: integers (out, in), (out, out). Raises NotRepresentable where both are all zero.
+    """
+    together = np.hstack([np.asarray(weight, np.int64), np.asarray(recurrent, np.int64)])
+    if not together.any():
+        raise NotRepresentable("all weights are zero, which netx cannot scale; remove the connection")
+    fitted, n_bits, shift = _netx_fit(together)
+    columns = np.shape(weight)[1]
+    parts = (_dense_fit(part, n_bits) for part in (fitted[:, :columns], fitted[:, columns:]))
+    forward, back = (part / 2.0 ** (0 if delayed else shift) for part in parts)
+    return forward, back
+
+
 def check_dense_weight(where: str, weight: np.ndarray) -> None:
     """Raise NotRepresentable if Lava would multiply by other numbers than the file stores.
 
@@ -41,11 +62,32 @@ def check_dense_weight(where: str, weight: np.ndarray) -> None:
         effective = effective_dense_weight(weight)
     except NotRepresentable as error:
         raise NotRepresentable(f"{where}: {error}") from None
+    _refuse_changed(where, "weight", weight, effective)
+
+
+def check_recurrent_weights(where: str, weight: np.ndarray, recurrent: np.ndarray, *, delayed: bool) -> None:
+    """`check_dense_weight` for the two matrices of a `dense_rec` layer; arguments as `effective_recurrent_weights`."""
+    try:
+        effective = effective_recurrent_weights(weight, recurrent, delayed=delayed)
+    except NotRepresentable as error:
+        raise NotRepresentable(f"{where}: {error}") from None
+    if delayed and not all(np.array_equal(*pair) for pair in zip(effective, (weight, recurrent), strict=True)):
+        largest = max(int(np.abs(weight).max()), int(np.abs(recurrent).max()))
+        raise NotRepresentable(
+            f"{where}: a dense_rec layer with delays is shifted to fill 8 bits by netx and never shifted back, and its "
+            f"largest weight is {largest}, so Lava would multiply by other numbers; scale the layer until the largest "
+            "is in 128..254 (-129..-256 if negative), or leave the delays out"
+        )
+    _refuse_changed(where, "weight", weight, effective[0])
+    _refuse_changed(where, "weight_rec", recurrent, effective[1])
+
+
+def _refuse_changed(where: str, field: str, weight: np.ndarray, effective: np.ndarray) -> None:
     wrong = np.argwhere(effective != weight)
     if len(wrong):
         row, column = (int(n) for n in wrong[0])
         raise NotRepresentable(
-            f"{where}: Lava would multiply by {effective[row, column]:g} where weight[{row}, {column}] is "
+            f"{where}: Lava would multiply by {effective[row, column]:g} where {field}[{row}, {column}] is "
             f"{int(weight[row, column])} ({len(wrong)} of {weight.size} weights differ); keep mixed signs within "
             f"{MIXED_MIN}..{MIXED_MAX} and one sign within 0..255, and give a matrix without positive entries one"
         )

@@ -3,13 +3,20 @@
     python run.py JOBS.json
 
 JOBS.json is a list; each job: `net` (path), `inputs` (.npy, int32, (n_samples, n_steps or 1, *shape) in Lava's order:
-(W, H, C), or (F,) where the first layer is dense), `n_steps`, `payload_bits`, `layers` (how many the file must build),
-`out` (an existing folder), `fast_conv`. Into `out` go `<layer>.u.npy`, `<layer>.v.npy` (int32) and
-`<layer>.spikes.npy` (uint8), each (n_steps, n_samples, *shape), and at the very end `result.json`.
+(W, H, C), or (F,) where the first layer is dense), `n_steps`, `payload_bits`, `input_bias` (see below, or null), `gap`
+(empty timesteps between samples, 0 or 1), `num_layers` (of the file, or null for all), `layers` (how many are built),
+`out` (an existing folder), `fast_conv`. Into `out` go `<layer>.u.npy`, `<layer>.v.npy` (int32) and `<layer>.spikes.npy`
+(uint8), each (n_steps, n_samples, *shape), and at the very end `result.json`.
 
-All samples go through in one pipelined run. The source sends local step n of sample k at Lava's step t = k T + n; each
-layer adds one step, so layer i (from 0) works on it at t = k T + n + i + 1. Layer i is reset there, by netx's
-`reset_offset=1`, so samples are independent. K samples through L layers take K T + L steps.
+All samples go through in one pipelined run. The source sends local step n of sample k at Lava's step t = k P + n; each
+layer adds one step, so layer i (from 0) works on it at t = k P + n + i + 1. Layer i is reset there, by netx's
+`reset_offset=1`. K samples through L layers take K P + L steps. P, the period, is the sample length T; see `clearing`
+for networks that keep more than `u` and `v`.
+
+An input layer with neurons is layer 0 and has no synapse, so every layer works one step earlier. netx leaves its input
+to the caller. Here a source speaks to the neurons' `a_in`, and `input_bias` becomes their bias. netx would have the
+caller set the bias at every step instead, which passes the current by; so the current must forget at once (`du` 4095)
+whatever the file says, for both to give the same membrane.
 """
 
 from __future__ import annotations
@@ -59,35 +66,58 @@ def _run(job: dict) -> None:
 
 def _assemble(job: dict):
     """Build the network with its source and probes. Returns (network, source, number of Lava steps)."""
+    import clearing
     from lava.lib.dl.netx import hdf5
     from lava.proc.io.source import RingBuffer
-    from layer_probe import LayerProbe
 
     n_steps = job["n_steps"]
     inputs = np.load(job["inputs"], allow_pickle=False)
     n_samples = len(inputs)
+    has_neurons = job["input_bias"] is not None
+    lead = 0 if has_neurons else 1  # layer i works on local step n of sample k at t = k P + n + i + lead
+    gap = job["gap"]
+    period = n_steps + gap
     net = hdf5.Network(
-        net_config=job["net"], input_message_bits=job["payload_bits"], reset_interval=n_steps, reset_offset=1
+        net_config=job["net"],
+        num_layers=job["num_layers"],
+        input_message_bits=job["payload_bits"],
+        reset_interval=period,
+        reset_offset=lead,
     )
     if len(net.layers) != job["layers"]:
         raise SystemExit(f"netx built {len(net.layers)} layers of {job['net']}, the network has {job['layers']}")
 
-    stream = np.broadcast_to(inputs, (n_samples, n_steps, *inputs.shape[2:]))
-    stream = np.moveaxis(stream.reshape(n_samples * n_steps, *inputs.shape[2:]), 0, -1)
-    source = RingBuffer(data=np.ascontiguousarray(stream, dtype=np.int32))
-    source.s_out.connect(net.inp)
-
+    shape = inputs.shape[2:]
+    stream = np.zeros((n_samples, period, *shape), np.int32)
+    stream[:, :n_steps] = inputs
+    source = RingBuffer(data=np.ascontiguousarray(np.moveaxis(stream.reshape(-1, *shape), 0, -1)))
+    if has_neurons:
+        neuron = net.in_layer.neuron
+        neuron.du.init = 4095
+        neuron.bias_mant.init = np.full(shape, job["input_bias"], np.int32)
+        source.s_out.connect(neuron.a_in)
+    else:
+        source.s_out.connect(net.inp)
     for i, layer in enumerate(net.layers):
-        shape = tuple(int(n) for n in layer.neuron.v.shape)
-        files = {}
-        for name, dtype in (("u", np.int32), ("v", np.int32), ("spikes", np.uint8)):
-            files[name] = str(Path(job["out"]) / f"{i}.{name}.npy")
-            np.lib.format.open_memmap(files[name], mode="w+", dtype=dtype, shape=(n_steps, n_samples, *shape))
-        probe = LayerProbe(shape=shape, files=files, first_step=i + 2)
-        probe.u.connect_var(layer.neuron.u)
-        probe.v.connect_var(layer.neuron.v)
-        layer.neuron.s_out.connect(probe.spikes)
-    return net, source, n_samples * n_steps + len(net.layers)
+        if gap:
+            clearing.clear(layer, period=period, first_step=i + lead + 1)
+        _watch(layer, i, job["out"], (n_steps, n_samples), first_step=i + lead + 1, period=period)
+    return net, source, n_samples * period - gap + len(net.layers) - 1 + lead
+
+
+def _watch(layer, i: int, out: str, sizes: tuple[int, int], *, first_step: int, period: int) -> None:
+    """Record a layer's neurons into files of (n_steps, n_samples, *shape)."""
+    from layer_probe import LayerProbe
+
+    shape = tuple(int(n) for n in layer.neuron.v.shape)
+    files = {}
+    for name, dtype in (("u", np.int32), ("v", np.int32), ("spikes", np.uint8)):
+        files[name] = str(Path(out) / f"{i}.{name}.npy")
+        np.lib.format.open_memmap(files[name], mode="w+", dtype=dtype, shape=(*sizes, *shape))
+    probe = LayerProbe(shape=shape, files=files, first_step=first_step, period=period)
+    probe.u.connect_var(layer.neuron.u)
+    probe.v.connect_var(layer.neuron.v)
+    layer.neuron.s_out.connect(probe.spikes)
 
 
 def _simulate(process, steps: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from spikeport import hw
-from spikeport.export import lava, netx
+from spikeport.export import lava, lava_process, netx
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_run_that_ignores_the_polite_signal_is_stopped_too(call, tmp_path):
     with pytest.raises(hw.OracleFailed, match="not done after"):
         call(f"trap '' TERM; echo $$ > {pid}; while true; do sleep 0.1; done", timeout_s=0.5)
     assert gone(int(pid.read_text()))
-    assert time.monotonic() - started < 0.5 + 2 * lava.TERM_GRACE_S + 5
+    assert time.monotonic() - started < 0.5 + 2 * lava_process.TERM_GRACE_S + 5
 
 
 def test_children_left_behind_by_a_finished_run_are_stopped(call, tmp_path):

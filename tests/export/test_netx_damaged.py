@@ -152,7 +152,8 @@ def test_an_altered_file_is_noticed(path, field, value):
 @pytest.mark.parametrize(
     ("field", "value", "match"),
     [
-        ("format", 2, "format: found 2, expected 1; the file was written by another version"),
+        ("format", 3, r"format: found 3, expected 1\.\.2; the file was written by another version"),
+        ("format", 0, r"format: found 0, expected 1\.\.2"),
         ("n_steps", 0, "n_steps: found 0, expected 1.."),
         ("n_steps", 2.5, "n_steps: found dtype float64"),
         ("payload_bits", 25, "payload_bits: found 25, expected 0..24"),

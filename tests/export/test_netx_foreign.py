@@ -85,6 +85,12 @@ def test_neuron_parameters_may_have_shape_1(store):
     assert (neuron.i_decay, neuron.v_decay, neuron.v_th_mant) == (1, 2, 3)
 
 
+def test_neuron_parameters_may_be_arrays_of_one_value(store):
+    same = {"type": "CUBA", "iDecay": np.full(2, 7), "vDecay": np.full((2, 1), 9), "vThMant": np.full((1,), 3)}
+    neuron = netx.read(store(layers(conv={"neuron": same})), n_steps=1)["conv1"].neuron
+    assert (neuron.i_decay, neuron.v_decay, neuron.v_th_mant) == (7, 9, 3)
+
+
 def test_slayers_extra_fields_are_ignored(store):
     neuron = {**NEURON, "refDelay": 1, "gradedSpike": False}
     extra = {"neuron": neuron, "kernelSize": np.array([3, 3]), "inChannels": 1, "outChannels": 2}
@@ -196,7 +202,11 @@ BAD_FIELDS = [
     ({"conv": {"neuron": {**NEURON, "vThMant": 80.0}}}, "neuron: vThMant: found dtype float64, expected integers"),
     ({"conv": {"neuron": {**NEURON, "vThMant": -1}}}, "vThMant: found -1, expected 0.."),
     ({"conv": {"neuron": {**NEURON, "iDecay": 4097}}}, "iDecay: found 4097, expected 0..4096"),
-    ({"conv": {"neuron": {**NEURON, "vDecay": np.array([1, 2])}}}, r"vDecay: found shape \(2,\), expected one value"),
+    (
+        {"conv": {"neuron": {**NEURON, "vDecay": np.array([1, 2])}}},
+        r"vDecay: found 1\.\.2, expected one number, the same",
+    ),
+    ({"conv": {"neuron": {**NEURON, "vDecay": np.zeros(0, int)}}}, r"vDecay: found no value, expected one number"),
     ({"conv": {"neuron": {**NEURON, "vDecay": None}}}, "layer: 1: neuron: vDecay is missing"),
     ({"conv": {"type": "dense"}}, r"weight: found shape \(2, 1, 3, 3\), expected \(24, inputs\)"),
     ({"conv": {"type": np.array([b"conv", b"conv"])}}, r"type: found .* \(2,\), expected one string"),
@@ -212,7 +222,26 @@ BAD_FIELDS = [
     ({"source": {"shape": np.array([3, 4])}}, r"layer: 0: shape: found \(3, 4\), expected \(C, H, W\) or \(F,\)"),
     ({"source": {"shape": np.array([12])}}, r"layer: 1: conv follows a population of shape \(12,\)"),
     ({"source": {"shape": np.array([10**6, 10**6, 10**6])}}, "shape: found .* expected positive numbers of at most"),
-    ({"source": {"type": "flatten"}}, "layer: 0: flatten follows None"),
+    ({"source": {"type": "flatten"}}, "layer: 1: conv follows nothing"),
+    (
+        {"source": {"neuron": NEURON, "weight": np.array([1, 2])}},
+        r"layer: 0: weight: found shape \(2,\), expected one n",
+    ),
+    ({"source": {"neuron": NEURON, "shape": None}}, "layer: 0: shape is missing"),
+    # delays
+    ({"dense": {"delay": np.zeros(5)}}, r"delay: found shape \(5,\), expected \(\), \(2,\), \(24,\) or \(2, 24\)"),
+    ({"dense": {"delay": np.zeros((2, 1))}}, r"delay: found shape \(2, 1\), expected"),
+    ({"dense": {"delay": -1}}, r"delay: found -1, expected 0..62"),
+    # recurrence
+    ({"dense": {"type": "dense_rec"}}, "layer: 3: weight_rec is missing"),
+    (
+        {"dense": {"type": "dense_rec", "weight_rec": np.ones((2, 3))}},
+        r"weight_rec: found shape \(2, 3\), expected \(2, 2\)",
+    ),
+    (
+        {"dense": {"type": "dense_rec", "weight_rec": np.ones((2, 2)), "delay": 0}},
+        r"delay: found delays beside a weight of shape \(2, 24\), expected none: netx lays them over \(2, 2\) as well",
+    ),
 ]
 
 
@@ -227,14 +256,22 @@ def test_bad_fields_are_named(store, change, match):
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"source": {"neuron": NEURON}}, "layer: 0: an input layer with neurons has no rule here"),
-        ({"dense": {"delay": np.zeros(2)}}, "layer: 3: delay has no rule here"),
         ({"conv": {"delay": np.ones(2)}}, "layer: 1: a convolution with delays has no rule here"),
-        ({"dense": {"type": "dense_rec"}}, "layer: 3: dense_rec has no rule here; supported: input, conv"),
-        ({"conv": {"type": "pool"}}, "layer: 1: pool has no rule here"),
+        ({"conv": {"type": "pool"}}, "layer: 1: pool has no rule here, nor in netx; supported: input, conv, flatten"),
+        ({"conv": {"type": "average"}}, "layer: 1: average has no rule here"),
+        ({"dense": {"type": "average"}}, "layer: 3: average has no rule in netx, .* with num_layers=3"),
         ({"conv": {"type": "convv"}}, "unknown layer type 'convv': did you mean 'conv'"),
-        ({"conv": {"neuron": {**NEURON, "type": "SDNN"}}}, "neuron: neuron type 'SDNN' has no rule here"),
-        ({"conv": {"neuron": {**NEURON, "type": "RF_PHASE"}}}, "neuron type 'RF_PHASE' has no rule here"),
+        (
+            {"conv": {"neuron": {**NEURON, "type": "SDNN"}}},
+            "'SDNN' has no rule here: sigma-delta neurons send differences",
+        ),
+        ({"source": {"neuron": {**NEURON, "type": "SDNN"}}}, "layer: 0: neuron: neuron type 'SDNN' has no rule here"),
+        (
+            {"conv": {"neuron": {**NEURON, "type": "RF_PHASE"}}},
+            "'RF_PHASE' has no rule here: resonate-and-fire neurons",
+        ),
+        ({"conv": {"neuron": {**NEURON, "type": "ALIF"}}}, "'ALIF' has no rule here: its threshold adapts"),
+        ({"conv": {"neuron": {**NEURON, "type": "Izhikevich"}}}, "'Izhikevich' has no rule here: netx cannot build it"),
         ({"conv": {"neuron": {**NEURON, "messageBits": 8}}}, "netx cannot build a neuron with messageBits"),
     ],
 )
@@ -249,6 +286,11 @@ def test_kinds_without_a_rule_are_named(store, change, match):
         ({"dense": {"weight": np.zeros((2, 24))}}, "layer: 3: .* all weights are zero"),
         ({"dense": {"weight": np.full((2, 24), -1)}}, "layer: 3: .* Lava would multiply by 0 where"),
         ({"conv": {"bias": np.array([40000, 0])}}, "layer: 1: conv1: bias mantissa 40000 is outside Lava's"),
+        ({"dense": {"delay": 63}}, "layer: 3: a delay of 63 timesteps is cut to 62 by netx"),
+        (
+            {"dense": {"type": "dense_rec", "weight": np.ones((2, 24)), "weight_rec": np.full((2, 2), 300)}},
+            "layer: 3: .* Lava would multiply by 0 where weight",
+        ),
     ],
 )
 def test_numbers_lava_would_change_are_refused(store, change, match):
@@ -270,13 +312,39 @@ def test_zero_delays_of_a_convolution_change_nothing(store):
         ([*layers()[:2], layers()[3]], r"layer: 2: dense follows \(2, 3, 4\) directly, expected a flatten"),
         ([*layers(), layers()[0]], "layer: 4: found an input layer, expected it as layer 0 only"),
         ([*layers(), conv_layer()], r"layer: 4: conv follows a population of shape \(2,\)"),
-        ([*layers(), {"type": "flatten"}], r"layer: 4: flatten follows \(2,\)"),
-        ([*layers()[:3], conv_layer()], "layer: 3: conv follows a flatten"),
+        ([*layers(), {"type": "flatten"}, dense_layer(weight=np.ones((2, 2)))], r"layer: 5: flatten follows \(2,\)"),
     ],
 )
 def test_layers_must_follow_each_other(store, content, match):
     with pytest.raises(hw.BadInput, match=match):
         netx.read(store(content), n_steps=1)
+
+
+def test_a_flatten_waits_for_the_next_dense_layer(store):
+    """netx remembers it: before a convolution it does nothing, twice is once, and at the end it is forgotten."""
+    flatten = {"type": "flatten"}
+    source, conv, _, dense = layers()
+    plain = netx.read(store(layers()), n_steps=1)
+    for content in ([source, flatten, conv, dense], [source, conv, flatten, flatten, dense], [*layers(), flatten]):
+        found = netx.read(store(content), n_steps=1)
+        assert [c.weight.tolist() for c in found.connections] == [c.weight.tolist() for c in plain.connections]
+
+
+def test_an_input_may_leave_its_shape_to_a_dense_layer(store):
+    content = [{"type": "input"}, dense_layer()]
+    assert netx.read(store(content), n_steps=1).sources[0].shape == (24,)
+
+
+def test_only_the_first_layers_are_read_on_demand(store):
+    content = [*layers(), {"type": "average", "shape": np.array([1])}]
+    assert [p.name for p in netx.read(store(content), n_steps=1, num_layers=4).populations] == [
+        "input",
+        "conv1",
+        "dense3",
+    ]
+    assert [p.name for p in netx.read(store(content), n_steps=1, num_layers=2).populations] == ["input", "conv1"]
+    with pytest.raises(hw.BadInput, match=r"num_layers is 0; give 1\.\.5"):
+        netx.read(store(content), n_steps=1, num_layers=0)
 
 
 def test_layer_indices_have_no_gaps(store):

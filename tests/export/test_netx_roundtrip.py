@@ -20,12 +20,16 @@ def cubas(draw, shape):
     if len(shape) == 3:
         shapes.append((shape[0], 1, shape[2]))
     seed = draw(st.integers(0, 2**32 - 1))
-    bias = np.random.default_rng(seed).integers(-4096, 4096, draw(st.sampled_from(shapes)))
+    bias = np.random.default_rng(seed).integers(-2048, 2048, draw(st.sampled_from(shapes)))
+    exponent = draw(st.sampled_from([6, 6, 0, 3, 7]))
+    if exponent < 6:
+        bias <<= 6 - exponent  # what a finer exponent holds of the file's own grid
     return hw.Cuba(
         v_th_mant=draw(st.integers(1, hw.NEVER_FIRES)),
         i_decay=draw(st.integers(0, 4096)),
         v_decay=draw(st.integers(0, 4096)),
         bias_mant=bias * draw(st.integers(0, 1)),
+        bias_exp=exponent,
     )
 
 
@@ -56,23 +60,61 @@ def convs(draw, source, target, shape):
 
 
 @st.composite
+def delays(draw, shape):
+    """No delay, one for all, one per output, or one per synapse."""
+    shape = draw(st.sampled_from([(), (shape[0], 1), shape]))
+    most = draw(st.sampled_from([0, 1, 62]))
+    return np.random.default_rng(draw(st.integers(0, 2**32 - 1))).integers(0, most + 1, shape)
+
+
+@st.composite
+def sources(draw):
+    bits = draw(st.integers(0, 10))
+    return hw.Source(payload_bits=bits, signed=bits > 1 and draw(st.booleans()))
+
+
+@st.composite
+def denses(draw, source, target, inputs):
+    """A dense connection, perhaps with one from the target to itself; both delayed only where netx can."""
+    size = draw(st.integers(1, 4))
+    shape = (size, inputs)
+    if draw(st.booleans()):
+        return [hw.Dense(source=source, target=target, weight=weights(draw, shape), delay=draw(delays(shape)))]
+    forward, loop = (
+        np.clip(w - w % 2, -254, 254) for w in (weights(draw, shape), weights(draw, (size, size)))
+    )  # even, so that netx's common fit keeps both
+    delay = draw(delays(shape)) if size == inputs else np.array(0)
+    forward.flat[0] = 254 if delay.any() else 2  # fills 8 bits, so that delays do no harm
+    return [
+        hw.Dense(source=source, target=target, weight=forward, delay=delay),
+        hw.Dense(source=target, target=target, weight=loop, delay=delay),
+    ]
+
+
+@st.composite
 def chains(draw):
-    """input -> conv* -> dense*, at least one layer, connections listed in any order."""
-    n_conv, n_dense = draw(st.sampled_from([(0, 1), (1, 0), (1, 1), (2, 1), (2, 2), (0, 3)]))
-    names = draw(st.lists(NAMES, min_size=1 + n_conv + n_dense, max_size=1 + n_conv + n_dense, unique=True))
+    """input (neurons)? -> conv* -> dense*, at least one layer, connections listed in any order."""
+    n_conv, n_dense = draw(st.sampled_from([(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (2, 2), (0, 3)]))
+    entry = n_conv + n_dense == 0 or draw(st.booleans())
+    n_names = 1 + entry + n_conv + n_dense
+    names = draw(st.lists(NAMES, min_size=n_names, max_size=n_names, unique=True))
     image = n_conv > 0 or draw(st.booleans())
     shape = tuple(draw(st.integers(1, 6)) for _ in range(3 if image else 1))
-    populations = [hw.Population(name=names[0], shape=shape, neuron=hw.Source(payload_bits=draw(st.integers(0, 16))))]
+    populations = [hw.Population(name=names[0], shape=shape, neuron=draw(sources()))]
     connections = []
     for i, name in enumerate(names[1:]):
-        if i < n_conv:
-            connection = draw(convs(names[i], name, shape))
+        neuron = None
+        if entry and i == 0:
+            made = [hw.OneToOne(source=names[0], target=name, weight=np.array(draw(st.integers(-20, 20))))]
+            bias = np.array(draw(st.integers(-512, 512)))
+            neuron = hw.Cuba(v_th_mant=draw(st.integers(1, 999)), v_decay=draw(st.integers(0, 4096)), bias_mant=bias)
+        elif i < entry + n_conv:
+            made = [draw(convs(names[i], name, shape))]
         else:
-            size = (draw(st.integers(1, 4)), int(np.prod(shape)))
-            connection = hw.Dense(source=names[i], target=name, weight=weights(draw, size))
-        shape = connection.out_shape(shape)
-        populations.append(hw.Population(name=name, shape=shape, neuron=draw(cubas(shape))))
-        connections.append(connection)
+            made = draw(denses(names[i], name, int(np.prod(shape))))
+        shape = made[0].out_shape(shape)
+        populations.append(hw.Population(name=name, shape=shape, neuron=neuron or draw(cubas(shape))))
+        connections += made
     return hw.Network(
         populations=tuple(populations),
         connections=tuple(draw(st.permutations(connections))),
@@ -105,19 +147,24 @@ def test_without_our_group_the_layers_still_compute_the_same(network):
             del file["spikeport"]
         found = netx.read(path, n_steps=network.n_steps)
         chain = netx.as_chain(network)
-        assert len(found.connections) == len(chain)
-        for (connection, population), here in zip(chain, found.connections, strict=True):
-            target = found[here.target]
+        for (connection, population), (here, target) in zip(chain, netx.as_chain(found), strict=True):
             assert type(here) is type(connection)
-            assert np.array_equal(here.weight, connection.weight)
             assert target.shape == population.shape
-            assert vars(target.neuron).keys() == vars(population.neuron).keys()
             for field in ("v_th_mant", "i_decay", "v_decay"):
                 assert getattr(target.neuron, field) == getattr(population.neuron, field)
-            assert np.array_equal(target.neuron.bias_over(target.shape), population.neuron.bias_over(population.shape))
-            if isinstance(here, hw.Conv):
-                for field in ("stride", "padding", "dilation", "groups"):
-                    assert getattr(here, field) == getattr(connection, field)
+            bias = population.neuron.bias_over(population.shape).astype(int) << population.neuron.bias_exp
+            if isinstance(here, hw.OneToOne):
+                transform = netx.read_transform(path)
+                assert (int(here.weight), transform.weight) == (1, int(connection.weight))
+                assert np.all(bias == transform.bias << 6)
+                continue
+            assert np.array_equal(here.weight, connection.weight)
+            assert np.array_equal(target.neuron.bias_over(target.shape).astype(int) << 6, bias)
+            for field in ("stride", "padding", "dilation", "groups", "delay"):
+                assert np.array_equal(getattr(here, field, None), getattr(connection, field, None))
+            for there, loop in zip(found.recurrent(target.name), network.recurrent(population.name), strict=True):
+                assert np.array_equal(there.weight, loop.weight)
+                assert np.array_equal(there.delay, loop.delay)
 
 
 @pytest.fixture

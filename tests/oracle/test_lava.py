@@ -5,72 +5,9 @@ import pytest
 from spikeport import hw
 from spikeport.export import lava, netx
 
+from .equations import synaptic_sum, twin
+
 pytestmark = pytest.mark.oracle
-
-
-def convolve(weight, stride, padding, dilation, groups, z):
-    """Cross-correlation of one (C, H, W) integer image, by loops."""
-    out_channels, in_group, kernel_h, kernel_w = weight.shape
-    padded = np.pad(z, [(0, 0), (padding[0],) * 2, (padding[1],) * 2])
-    height = (padded.shape[1] - dilation[0] * (kernel_h - 1) - 1) // stride[0] + 1
-    width = (padded.shape[2] - dilation[1] * (kernel_w - 1) - 1) // stride[1] + 1
-    out = np.zeros((out_channels, height, width), np.int64)
-    for o, y, x in np.ndindex(*out.shape):
-        first = o // (out_channels // groups) * in_group
-        for c, ky, kx in np.ndindex(in_group, kernel_h, kernel_w):
-            pixel = padded[first + c, y * stride[0] + ky * dilation[0], x * stride[1] + kx * dilation[1]]
-            out[o, y, x] += int(weight[o, c, ky, kx]) * int(pixel)
-    return out
-
-
-def synaptic_sum(connection, z):
-    if isinstance(connection, hw.Conv):
-        geometry = (connection.stride, connection.padding, connection.dilation, connection.groups)
-        return convolve(connection.weight, *geometry, z)
-    return connection.weight.astype(np.int64) @ z.reshape(-1)
-
-
-def decay(x, constant):
-    return int(np.sign(x)) * (abs(int(x)) * (4096 - constant) // 4096)
-
-
-def neuron_step(u, v, a, bias, neuron):
-    """One neuron, one timestep, in Python's integers."""
-    u = decay(u, neuron.i_decay) + (int(a) << 6)
-    if u > 1 << 23:
-        u -= 1 << 24
-    elif u <= -(1 << 23):
-        u += 1 << 24
-    v = decay(v, neuron.v_decay) + u + (int(bias) << 6)
-    v = max(-(1 << 23) + 1, min((1 << 23) - 1, v))
-    spike = v > neuron.v_th_mant << 6
-    return u, 0 if spike else v, spike
-
-
-def twin(network, inputs):
-    """inputs: (B, *shape) or (T, B, *shape). Returns {population: {u, v, spikes}}, each (T, B, *shape)."""
-    n_steps = network.n_steps
-    if inputs.ndim == 1 + len(network.sources[0].shape):
-        inputs = np.repeat(inputs[None], n_steps, axis=0)
-    names = [p.name for p, _ in network.neurons]
-    records = {
-        name: {q: np.zeros((n_steps, inputs.shape[1], *network[name].shape), np.int64) for q in ("u", "v", "spikes")}
-        for name in names
-    }
-    for sample in range(inputs.shape[1]):
-        state = {name: np.zeros((2, *network[name].shape), np.int64) for name in names}
-        for t in range(n_steps):
-            z = inputs[t, sample]
-            for connection, population in netx.as_chain(network):
-                u, v = state[population.name]
-                a = synaptic_sum(connection, z)
-                bias = population.neuron.bias_over(population.shape)
-                z = np.zeros(population.shape, np.int64)
-                for i in np.ndindex(*population.shape):
-                    u[i], v[i], z[i] = neuron_step(u[i], v[i], a[i], bias[i], population.neuron)
-                for quantity, values in (("u", u), ("v", v), ("spikes", z)):
-                    records[population.name][quantity][t, sample] = values
-    return records
 
 
 def build(rng, source, layers, *, payload_bits=0, n_steps=5):
@@ -228,7 +165,9 @@ def test_the_states_of_the_last_case_really_wrap_and_saturate(outcomes):
     connection = network.connections[0]
     held = inputs if inputs.ndim == 4 else inputs.sum(axis=0)
     times = network.n_steps if inputs.ndim == 4 else 1
-    unwrapped = [abs(int(a)) * times << 6 for sample in held for a in synaptic_sum(connection, sample).reshape(-1)]
+    unwrapped = [
+        abs(int(a)) * times << 6 for sample in held for a in synaptic_sum(connection, sample, None).reshape(-1)
+    ]
     assert max(unwrapped) > 1 << 23  # a current that remembers everything must have wrapped
     assert max(int(np.abs(v).max()) for v in trace.v.values()) == (1 << 23) - 1
 

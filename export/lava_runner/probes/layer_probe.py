@@ -22,10 +22,11 @@ class LayerProbe(AbstractProcess):
 
     shape: the layer's shape in Lava's order (W, H, C) or (F,). files: paths of the arrays `u`, `v`, `spikes`, each of
     shape (n_steps, n_samples, *shape), existing. first_step: Lava's time step (from 1) of local step 1 of sample 0.
+    period: Lava's time steps from one sample to the next, n_steps or more.
     """
 
-    def __init__(self, *, shape: tuple[int, ...], files: dict[str, str], first_step: int) -> None:
-        super().__init__(shape=shape, files=files, first_step=first_step)
+    def __init__(self, *, shape: tuple[int, ...], files: dict[str, str], first_step: int, period: int) -> None:
+        super().__init__(shape=shape, files=files, first_step=first_step, period=period)
         self.u = RefPort(shape=shape)
         self.v = RefPort(shape=shape)
         self.spikes = InPort(shape=shape)
@@ -43,7 +44,7 @@ class PyLayerProbe(PyLoihiProcessModel):
 
     def __init__(self, proc_params: dict) -> None:
         super().__init__(proc_params)
-        self.first_step = proc_params["first_step"]
+        self.first_step, self.period = proc_params["first_step"], proc_params["period"]
         self.records = {name: np.load(path, mmap_mode="r+") for name, path in proc_params["files"].items()}
 
     def run_spk(self) -> None:
@@ -62,6 +63,6 @@ class PyLayerProbe(PyLoihiProcessModel):
     def _record(self, name: str, values: np.ndarray) -> None:
         record = self.records[name]
         n_steps, n_samples = record.shape[:2]
-        sample, step = divmod(self.time_step - self.first_step, n_steps)
-        if 0 <= sample < n_samples:
+        sample, step = divmod(self.time_step - self.first_step, self.period)
+        if 0 <= sample < n_samples and step < n_steps:
             record[step, sample] = values
