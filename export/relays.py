@@ -1,249 +1,270 @@
-"""A residual graph as the chain a netx file can hold: relay channels carry the skip through the layers in between.
+"""Layers of a chain: a population with the relays and copies that later layers need, and one connection into all.
 
-Where a connection skips layers, each layer it skips gets relay channels beside its own: channel c has one tap, weight
-w_r on channel c of what is carried, bias 0. With w_r above the layer's threshold and a current without memory, a relay
-fires exactly when what it repeats fires, is reset at once, and never holds a potential, whatever its voltage decay. So
-the carried spikes arrive with the main path's, and the layer at the end reads both with one kernel:
+Where a connection of the graph skips layers, each layer it skips repeats what is carried in relay channels of its own
+(rows, in a dense layer). A relay fires exactly when what it repeats fires and is reset at once (`lowering_drive`), so
+carried spikes arrive with the main path's, and the layer at the end reads both with one kernel:
 
     before   A -> B -> C,  A -> C            after   A -> [B | relay of A] -> C
 
-Every population of the graph keeps its name, its integers and its first channels; only channels are added. A layer of
-stride 2 carries every second position, which is what a 1 x 1 shortcut of stride 2 reads.
+Every population keeps its name, its integers and its first channels; only channels are added, in this order: copies of
+the population itself, then, per carried population, copy and phase, its channels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..hw import Connection, Conv, Cuba, Dense, Network, NotRepresentable, Population, Source, UnsupportedLayer
-from ..hw.arithmetic import DECAY_ONE
-
-RELAY_WEIGHT_MAX = 254
-"""The largest mixed-sign weight; a layer that hosts relays has a threshold below it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rewrite:
-    """Relay channels added to one layer. carries: the population they repeat. neurons, synapses: what they cost."""
-
-    layer: str
-    carries: str
-    weight: int
-    neurons: int
-    synapses: int
+from ..hw import Connection, Conv, Cuba, Dense, DoesNotFit, Network, Population, UnsupportedLayer
+from ..hw.arithmetic import STATE_SHIFT
+from .lowering_geometry import Pair
+from .lowering_links import with_groups
+from .lowering_plan import LayerPlan, forward
+from .lowering_rewrite import RelayRewrite, Rewrite, synapses_of
+from .netx_chain import file_bias
+from .netx_fields import MAX_ELEMENTS
+from .netx_weights import check_dense_weight
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Block:
-    """Channels of a layer that hold one population's spikes, sampled every `stride` positions."""
+class View:
+    """Channels of a layer, `start` to `stop`, that hold a copy of a population at one phase; in a vector, neurons."""
 
     name: str
-    channels: int
-    stride: tuple[int, int]
+    copy: int
+    phase: Pair
+    start: int
+    stop: int
+
+    @property
+    def rows(self) -> slice:
+        """As an index."""
+        return slice(self.start, self.stop)
 
 
-def to_chain(network: Network) -> tuple[Network, tuple[Rewrite, ...]]:
-    """The network as a chain that computes the same spikes, and what had to be added; a chain comes back as it is.
+class Layout:
+    """Where a layer of the chain holds what. width: its channels, or neurons."""
 
-    Raises UnsupportedLayer for a skip that relays cannot carry (from a graded source, through or into a layer of
-    another kind or geometry) and NotRepresentable for a relay whose layer has a threshold of 254 or more.
-    """
-    order = [population.name for population in network.populations]
-    last_use = {name: max((order.index(c.target) for c in network.outgoing(name)), default=-1) for name in order}
-    if all(len(network.incoming(name)) <= 1 and len(network.outgoing(name)) <= 1 for name in order):
-        return network, ()
-    populations = [network.populations[0]]
-    connections: list[Connection] = []
-    rewrites: list[Rewrite] = []
-    blocks = [_Block(name=order[0], channels=network.populations[0].shape[0], stride=(1, 1))]
-    for position, population in enumerate(network.populations[1:], start=1):
-        carried = [block for block in blocks if last_use[block.name] > position]
-        layer, link, blocks, added = _layer(network, population, blocks, carried, order[position - 1])
-        populations.append(layer)
-        connections.append(link)
-        rewrites += added
-    chain = Network(
-        populations=tuple(populations),
-        connections=tuple(connections),
-        readout=network.readout,
-        n_steps=network.n_steps,
-    )
-    return chain, tuple(rewrites)
+    def __init__(self, network: Network, layer: LayerPlan) -> None:
+        self.layer = layer
+        self.network = network
+        self.flat = len(layer.population.shape) == 1
+        self.views = list(self._lay_out())
+        self.width = self.views[-1].stop
 
-
-def _layer(
-    network: Network, population: Population, blocks: Sequence[_Block], carried: Sequence[_Block], previous: str
-) -> tuple[Population, Connection, list[_Block], list[Rewrite]]:
-    """One layer of the chain: its population, the connection into it, its blocks, and the relays added."""
-    name = population.name
-    main = [c for c in network.incoming(name) if c.source == previous]
-    if len(main) != 1:
-        raise UnsupportedLayer(
-            f"{name}: has {len(main)} connections from {previous}, the layer before it; a chain needs exactly 1 there"
-        )
-    if not isinstance(population.neuron, Cuba):
-        raise UnsupportedLayer(f"{name}: a second source cannot join a chain; feed the network through one source")
-    if isinstance(main[0], Dense):
-        if carried:
-            raise UnsupportedLayer(
-                f"{name}: a skip from {carried[0].name} passes this dense layer; only convolutions carry relays"
-            )
-        return population, _joined_dense(network, population, blocks, main[0]), [_own(population)], []
-    kernel = _Kernel(main[0], blocks, population.shape[0] + sum(block.channels for block in carried))
-    for connection in network.incoming(name):
-        kernel.add_inputs(connection)
-    relays, rewrites = [], []
-    row = population.shape[0]
-    positions = int(np.prod(population.shape[1:]))
-    for block in carried:
-        weight = _relay_weight(network, population, block)
-        kernel.add_relay(block, row, weight)
-        row += block.channels
-        relays.append(replace(block, stride=_times(block.stride, main[0].stride)))
-        rewrites.append(
-            Rewrite(
-                layer=name,
-                carries=block.name,
-                weight=weight,
-                neurons=block.channels * positions,
-                synapses=block.channels * positions * int(np.prod(kernel.weight.shape[1:])),
-            )
-        )
-    layer = population
-    if carried:
-        shape = (row, *population.shape[1:])
-        layer = replace(population, shape=shape, neuron=_with_silent_bias(population, population.neuron, shape))
-    return layer, kernel.connection(name, previous), [_own(population), *relays], rewrites
-
-
-class _Kernel:
-    """The one convolution into a layer of the chain, filled block by block. weight: (out, in, kH, kW)."""
-
-    def __init__(self, main: Conv, blocks: Sequence[_Block], channels: int) -> None:
-        self.main = main
-        self.blocks = blocks
-        self.weight = np.zeros((channels, sum(block.channels for block in blocks), *main.weight.shape[2:]), np.int64)
-
-    def connection(self, target: str, previous: str) -> Conv:
-        return replace(self.main, source=previous, target=target, weight=self.weight, groups=1)
-
-    def columns(self, name: str) -> tuple[slice, _Block]:
+    def _lay_out(self) -> Iterator[View]:
         start = 0
-        for block in self.blocks:
-            if block.name == name:
-                return slice(start, start + block.channels), block
-            start += block.channels
-        raise UnsupportedLayer(f"{self.main.target}: {name} does not reach it; list the populations in order")
+        for block in self.layer.blocks.values():
+            population = self.network[block.name]
+            width = population.size if self.flat else population.shape[0]
+            for copy in range(block.copies):
+                for phase in block.phases:
+                    yield View(name=block.name, copy=copy, phase=phase, start=start, stop=start + width)
+                    start += width
 
-    def add_inputs(self, connection: Connection) -> None:
-        """Add a connection of the graph, from the layer before or from a population that relays carried here."""
-        where = f"{connection.source} -> {connection.target}"
-        if not isinstance(connection, Conv):
-            raise UnsupportedLayer(f"{where}: a dense skip cannot join a convolution; make both convolutions")
-        columns, block = self.columns(connection.source)
-        dense = _without_groups(connection)
-        for kh in range(dense.shape[2]):
-            for kw in range(dense.shape[3]):
-                tap = self._tap(connection, block, (kh, kw), where)
-                self.weight[: dense.shape[0], columns, tap[0], tap[1]] += dense[:, :, kh, kw]
+    def view(self, name: str, phase: Pair, copy: int = 0) -> View:
+        """The view of one population, phase and copy."""
+        return next(v for v in self.views if (v.name, v.phase, v.copy) == (name, phase, copy))
 
-    def add_relay(self, block: _Block, row: int, weight: int) -> None:
-        """Repeat a block in rows `row`...: one tap on the position the layer's stride lands on."""
-        columns, _ = self.columns(block.name)
-        tap = []
-        for axis in range(2):
-            place, rest = divmod(self.main.padding[axis], self.main.dilation[axis])
-            if rest or place >= self.weight.shape[2 + axis]:
-                raise UnsupportedLayer(
-                    f"{self.main.target}: its kernel has no tap on the position it is applied at (padding "
-                    f"{self.main.padding}, dilation {self.main.dilation}), so it cannot relay {block.name}"
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the layer in the chain."""
+        return (self.width, *self.layer.population.shape[1:])
+
+    def columns(self, name: str, copy: int = 0) -> np.ndarray:
+        """For each neuron of a population, in its own order, its index among the neurons of this layer. int64 (n,)."""
+        if self.flat:
+            view = self.view(name, (0, 0), copy)
+            return np.arange(view.start, view.stop)
+        shape, places = self.network[name].shape, self.layer.population.shape[1:]
+        stride = self.layer.blocks[name].stride
+        found = np.full(shape, -1, np.int64)
+        for view in (v for v in self.views if (v.name, v.copy) == (name, copy)):
+            rows, columns = (view.phase[axis] + stride[axis] * np.arange(places[axis]) for axis in range(2))
+            rows, columns = rows[rows < shape[1]], columns[columns < shape[2]]
+            channels = view.start + np.arange(shape[0])
+            place = np.arange(len(rows))[:, None] * places[1] + np.arange(len(columns))
+            found[:, rows[:, None], columns] = channels[:, None, None] * int(np.prod(places)) + place
+        assert found.min() >= 0  # the plan asked for every position
+        return found.reshape(-1)
+
+
+def is_plain(network: Network, layer: LayerPlan, before: LayerPlan) -> bool:
+    """Whether a layer is the graph's own: one connection, from the layer before, and nothing is carried or copied."""
+    incoming = forward(network, layer.population.name)
+    alone = all(list(plan.blocks) == [plan.population.name] for plan in (layer, before))
+    copied = any(plan.blocks[plan.population.name].copies > 1 for plan in (layer, before))
+    return len(incoming) == 1 and incoming[0].source == before.population.name and alone and not copied
+
+
+def joined_layer(
+    network: Network, layer: LayerPlan, before: LayerPlan
+) -> tuple[Population, tuple[Connection, ...], tuple[Rewrite, ...]]:
+    """One layer of the chain, the connections into it (its recurrent one included), and what was added.
+
+    Raises NotRepresentable for a dense matrix that stock Lava would change, DoesNotFit for one too large for a file.
+    """
+    rows, inputs = Layout(network, layer), Layout(network, before)
+    link = _dense(network, layer, rows, inputs) if rows.flat else _conv(network, layer, rows, inputs)
+    population = replace(layer.population, shape=rows.shape, neuron=_neuron(layer, rows))
+    recurrent = tuple(_recurrent(network, layer, rows, c) for c in network.recurrent(layer.population.name))
+    if isinstance(link, Dense) and not recurrent:
+        check_dense_weight(f"{link.source} -> {link.target}", link.weight)
+    return population, (link, *recurrent), tuple(_rewrites(network, layer, rows, link, recurrent))
+
+
+def _conv(network: Network, layer: LayerPlan, rows: Layout, inputs: Layout) -> Conv:
+    name, geometry = layer.population.name, layer.geometry
+    assert geometry is not None
+    weight = _zeros(name, rows.width, inputs.width, *geometry.kernel)
+
+    def add(at: slice, source: str, offset: Pair, values: np.ndarray, copy: int = 0) -> None:
+        """values: (rows, channels of the source)."""
+        landing = layer.landings[source, offset]
+        if landing is not None:
+            row, column = geometry.tap(landing[1])
+            weight[at, inputs.view(source, landing[0], copy).rows, row, column] += values
+
+    own = rows.view(name, (0, 0)).rows
+    for connection in forward(network, name):
+        assert isinstance(connection, Conv)
+        full = with_groups(connection, 1).weight
+        for row in range(full.shape[2]):
+            for column in range(full.shape[3]):
+                offset = (
+                    row * connection.dilation[0] - connection.padding[0],
+                    column * connection.dilation[1] - connection.padding[1],
                 )
-            tap.append(place)
-        channels = np.arange(block.channels)
-        self.weight[row + channels, columns.start + channels, tap[0], tap[1]] = weight
-
-    def _tap(self, connection: Conv, block: _Block, place: tuple[int, int], where: str) -> tuple[int, int]:
-        """Where in the joint kernel a tap of a connection lies.
-
-        Per axis the connection reads its source at `o stride + place dilation - padding`; the joint kernel, on a source
-        sampled every `s` positions, reads it at `s (o stride' + tap dilation' - padding')`. Both for every output o.
-        """
-        taps = []
-        for axis in range(2):
-            sampled = block.stride[axis]
-            offset = place[axis] * connection.dilation[axis] - connection.padding[axis]
-            tap, rest = divmod(offset + sampled * self.main.padding[axis], sampled * self.main.dilation[axis])
-            fits = rest == 0 and 0 <= tap < self.weight.shape[2 + axis]
-            if connection.stride[axis] != sampled * self.main.stride[axis] or not fits:
-                raise UnsupportedLayer(
-                    f"{where}: stride {connection.stride}, padding {connection.padding} and kernel "
-                    f"{connection.weight.shape[2:]} cannot join the main path's stride {self.main.stride}, padding "
-                    f"{self.main.padding} and kernel {self.main.weight.shape[2:]}; use a 1 x 1 shortcut whose stride "
-                    "is the product of the strides it passes"
-                )
-            taps.append(tap)
-        return taps[0], taps[1]
+                add(own, connection.source, offset, full[:, :, row, column])
+    for view in rows.views:
+        if view.name == name and view.copy:
+            weight[view.rows] = weight[own]
+        elif view.name != name:
+            assert layer.drive is not None
+            identity = np.eye(view.stop - view.start, dtype=np.int64) * layer.drive.weight
+            for copy in range(layer.drive.inputs):
+                add(view.rows, view.name, view.phase, identity, copy)
+    return Conv(
+        source=inputs.layer.population.name,
+        target=name,
+        weight=weight,
+        stride=geometry.stride,
+        padding=geometry.padding,
+        dilation=geometry.dilation,
+    )
 
 
-def _joined_dense(network: Network, population: Population, blocks: Sequence[_Block], main: Dense) -> Dense:
-    """The one dense connection into a layer, over the channels of all blocks."""
-    parts = []
-    found = {c.source: c for c in network.incoming(population.name)}
-    for block in blocks:
-        connection = found.pop(block.name, None)
-        if connection is None:
-            raise UnsupportedLayer(f"{population.name}: {block.name} is carried here and not read")
-        if not isinstance(connection, Dense) or block.stride != (1, 1):
+def _dense(network: Network, layer: LayerPlan, rows: Layout, inputs: Layout) -> Dense:
+    name = layer.population.name
+    neurons = inputs.width * int(np.prod(inputs.layer.population.shape[1:]))
+    weight = _zeros(name, rows.width, neurons)
+    delay = np.zeros(weight.shape, np.uint8)
+    own = rows.view(name, (0, 0)).rows
+    for connection in forward(network, name):
+        assert isinstance(connection, Dense)
+        columns = inputs.columns(connection.source)
+        if weight[own, columns].any() and np.any(delay[own, columns] != connection.delay):
             raise UnsupportedLayer(
-                f"{block.name} -> {population.name}: only an unstrided dense skip joins a dense layer"
+                f"{connection.source} -> {name}: two connections with different delays cannot become one matrix; give "
+                "them one delay, or put a population that repeats the source behind one of them"
             )
-        parts.append(connection.weight)
-    return replace(main, weight=np.concatenate(parts, axis=1))
+        weight[own, columns] += connection.weight
+        delay[own, columns] = connection.delay
+    for view in rows.views:
+        if view.name == name and view.copy:
+            weight[view.rows], delay[view.rows] = weight[own], delay[own]
+        elif view.name != name:
+            assert layer.drive is not None
+            for copy in range(layer.drive.inputs):
+                weight[np.arange(view.start, view.stop), inputs.columns(view.name, copy)] = layer.drive.weight
+    return Dense(source=inputs.layer.population.name, target=name, weight=weight, delay=delay)
 
 
-def _relay_weight(network: Network, population: Population, block: _Block) -> int:
-    """The smallest even weight above the layer's threshold."""
-    neuron, source = population.neuron, network[block.name].neuron
-    where = f"{population.name}: a relay of {block.name}"
-    if isinstance(source, Source) and source.payload_bits:
-        raise UnsupportedLayer(f"{where} would lose its payload; let the first layer be the source of the skip")
-    if not isinstance(neuron, Cuba) or neuron.i_decay != DECAY_ONE:
-        raise UnsupportedLayer(f"{where} needs a current without memory (i_decay 4096) in this layer")
-    weight = 2 * (neuron.v_th_mant // 2 + 1)
-    if weight > RELAY_WEIGHT_MAX:
-        raise NotRepresentable(
-            f"{where} needs a weight above the threshold {neuron.v_th_mant}, at most {RELAY_WEIGHT_MAX}; quantize the "
-            f"layer with a threshold below {RELAY_WEIGHT_MAX}"
+def _recurrent(network: Network, layer: LayerPlan, rows: Layout, connection: Dense) -> Dense:
+    """A recurrent matrix over all rows of a layer: copies hear what the original hears, relays nothing."""
+    name, size = layer.population.name, layer.population.size
+    weight = _zeros(name, rows.width, rows.width)
+    delay = np.zeros(weight.shape, np.uint8)
+    for view in rows.views:
+        if view.name == name:
+            weight[view.rows, :size], delay[view.rows, :size] = connection.weight, connection.delay
+    return replace(connection, weight=weight, delay=delay)
+
+
+def _zeros(name: str, *shape: int) -> np.ndarray:
+    """A weight to be filled, int64. Raises DoesNotFit beyond what a file is read back with."""
+    if math.prod(shape) > MAX_ELEMENTS:
+        raise DoesNotFit(
+            f"{name}: with what it carries its weight would be {shape}, more than the {MAX_ELEMENTS} numbers a file "
+            "may hold; let the skip end before it, or run the graph without a file, with export.lava_graph"
         )
-    return weight
+    return np.zeros(shape, np.int64)
 
 
-def _with_silent_bias(population: Population, neuron: Cuba, shape: tuple[int, ...]) -> Cuba:
-    """The layer's bias with zeros for the channels added to it."""
-    bias = neuron.bias_mant
+def _neuron(layer: LayerPlan, rows: Layout) -> Cuba:
+    """The layer's neuron with a bias for every row: copies have the original's, relays that of their drive."""
+    neuron = layer.population.neuron
+    assert isinstance(neuron, Cuba)
+    bias = file_bias(layer.population)
     if bias.ndim == 0:
-        bias = np.full(population.shape[0], bias)
-    silent = np.zeros((shape[0] - population.shape[0], *bias.shape[1:]), bias.dtype)
-    return replace(neuron, bias_mant=np.concatenate([bias, silent]))
+        bias = np.full(layer.population.shape[0], bias)
+    of_relays = layer.drive.bias if layer.drive else 0
+    parts = [
+        bias if view.name == layer.population.name else np.full((view.stop - view.start, *bias.shape[1:]), of_relays)
+        for view in rows.views
+    ]
+    return replace(neuron, bias_mant=np.concatenate(parts), bias_exp=STATE_SHIFT)
 
 
-def _without_groups(connection: Conv) -> np.ndarray:
-    """The weight over all input channels, zero across groups: int64 (out, in, kH, kW)."""
-    weight = connection.weight.astype(np.int64)
-    out, per_group = weight.shape[:2]
-    full = np.zeros((out, per_group * connection.groups, *weight.shape[2:]), np.int64)
-    for group in range(connection.groups):
-        rows = slice(group * out // connection.groups, (group + 1) * out // connection.groups)
-        full[rows, group * per_group : (group + 1) * per_group] = weight[rows]
-    return full
-
-
-def _own(population: Population) -> _Block:
-    return _Block(name=population.name, channels=population.shape[0], stride=(1, 1))
-
-
-def _times(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
-    return a[0] * b[0], a[1] * b[1]
+def _rewrites(
+    network: Network, layer: LayerPlan, rows: Layout, link: Conv | Dense, recurrent: tuple[Dense, ...]
+) -> Iterator[Rewrite]:
+    """What a layer gained: per population carried, for its own copies, and for one joint connection."""
+    name = layer.population.name
+    positions = int(np.prod(layer.population.shape[1:]))
+    per_row = int(np.prod(link.weight.shape[1:])) + sum(r.weight.shape[1] for r in recurrent)
+    for block in layer.carried:
+        channels = sum(v.stop - v.start for v in rows.views if v.name == block.name)
+        drive = layer.drive
+        assert drive is not None
+        until = "" if drive.lasting else f", silent without input for the {network.n_steps} timesteps of a sample"
+        many = f" in {len(block.phases)} phases" if len(block.phases) > 1 else ""
+        many += f" and {block.copies} copies" if block.copies > 1 else ""
+        yield RelayRewrite(
+            step="relays",
+            layer=name,
+            what=f"relays added that repeat {block.name}{many}: {drive.way}{until}",
+            why="a netx file holds a chain; the shortcut travels through this layer",
+            neurons=channels * positions,
+            synapses=channels * positions * per_row,
+            carries=block.name,
+            weight=drive.weight,
+            bias=drive.bias,
+            inputs=drive.inputs,
+            lasting=drive.lasting,
+        )
+    width = rows.view(name, (0, 0)).stop
+    copies = layer.blocks[name].copies
+    if copies > 1:
+        yield Rewrite(
+            step="copies",
+            layer=name,
+            what=f"{copies - 1} copies of the population added",
+            why=f"one weight cannot exceed the threshold of a layer that repeats {name}",
+            neurons=(copies - 1) * width * positions,
+            synapses=(copies - 1) * width * positions * per_row,
+        )
+    before = sum(synapses_of(c, layer.population.shape) for c in network.incoming(name))
+    grown = width * positions * per_row - before
+    sources = [c.source for c in forward(network, name)]
+    if grown or len(sources) > 1:
+        yield Rewrite(
+            step="joint",
+            layer=name,
+            what=f"the connections from {', '.join(sources)} became one, over all channels of {link.source}",
+            why="a layer of a netx file has one connection; its weights on channels it does not read are zero",
+            synapses=grown,
+        )

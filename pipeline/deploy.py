@@ -1,10 +1,11 @@
 """The export stage: the integer network becomes a `.net` file, which is read back before anyone relies on it.
 
-A residual network becomes a chain first; both are simulated and must agree in every spike of every population.
+A graph becomes a chain first; both are simulated and must agree in every spike of every population.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import torch
 from torch import Tensor
 
 from .. import sim
-from ..export import netx, relays
-from ..hw import CHIPS, Network, NotRepresentable, Source, SpikeportError, check, same
+from ..export import netx
+from ..export.lowering import to_chain
+from ..export.lowering_rewrite import Rewrite
+from ..hw import CHIPS, Chip, Network, NotRepresentable, Source, SpikeportError, check, same
 from ..models.datasets import Images
 from .artefacts import load_network, load_splits
 from .notices import notice
@@ -29,10 +32,8 @@ def run(context: StageContext) -> dict[str, Any]:
     Raises NotRepresentable for numbers the chip or the file cannot hold, UnsupportedLayer for a graph netx cannot.
     """
     graph = load_network(context.inputs["quantize"])
-    chain, added = relays.to_chain(graph)
-    if added:
-        images = load_splits(context.recipe).validation.subset(slice(PROOF_IMAGES))
-        require_same_spikes(graph, chain, payload_for(graph, images))
+    images = load_splits(context.recipe).validation.subset(slice(PROOF_IMAGES))
+    chain, rewrites = proven_chain(graph, payload_for(graph, images), CHIPS[context.recipe.quantize.chip])
     path = context.folder / f"{context.recipe.name}.net"
     write_checked(chain, path, context.recipe.quantize.chip)
     return {
@@ -40,16 +41,38 @@ def run(context: StageContext) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "fingerprint": chain.fingerprint(),
         "populations": len(chain.populations),
-        "notices": [
-            notice(
-                row.layer,
-                f"relay channels added that repeat {row.carries}: {row.neurons} neurons, {row.synapses} synapses",
-                "a .net file holds a chain; the shortcut travels through this layer",
-                "none needed: the spikes are the same",
-            )
-            for row in added
-        ],
+        "added": {
+            "neurons": sum(rewrite.neurons for rewrite in rewrites),
+            "synapses": sum(rewrite.synapses for rewrite in rewrites),
+        },
+        "notices": notices_of(rewrites),
     }
+
+
+def proven_chain(network: Network, payload: Tensor, chip: Chip) -> tuple[Network, tuple[Rewrite, ...]]:
+    """The chain a `.net` file can hold, simulated and found to fire as the network does, and what was rewritten.
+
+    payload: integers of the network's source, (B, *S) or (T, B, *S), on which both are compared; the more they make
+    fire, the more is proven. A network that is a chain already is not simulated. Raises what `to_chain` does, and
+    SpikeportError if the two differ.
+    """
+    chain, rewrites = to_chain(network, chip=chip)
+    if rewrites:
+        require_same_spikes(network, chain, payload)
+    return chain, rewrites
+
+
+def notices_of(rewrites: Iterable[Rewrite]) -> list[dict[str, str]]:
+    """One entry of the report's list of notices for each rewrite, with its cost."""
+    return [
+        notice(
+            row.layer,
+            f"{row.what} ({row.neurons} neurons and {row.synapses} stored synapses more)",
+            row.why,
+            "none needed: the spikes are the same, both networks were simulated",
+        )
+        for row in rewrites
+    ]
 
 
 def payload_for(network: Network, images: Images) -> Tensor:
@@ -60,17 +83,22 @@ def payload_for(network: Network, images: Images) -> Tensor:
 
 
 def require_same_spikes(graph: Network, chain: Network, payload: Tensor) -> None:
-    """Raise SpikeportError unless a graph's populations fire alike in the chain it became, where they come first."""
+    """Raise SpikeportError unless a graph's populations fire alike in the chain it became, where they come first.
+
+    payload: integers of the network's source, (B, *S) or (T, B, *S).
+    """
     before, after = (sim.run(network, payload, record=("spikes",)) for network in (graph, chain))
     for population in graph.populations:
         own = after.spikes[population.name][:, :, : population.shape[0]]
         if not torch.equal(own, before.spikes[population.name]):
             raise SpikeportError(
-                f"export: {population.name} fires differently once the shortcuts are relay channels; this is a bug: "
-                "please report it with the run folder"
+                f"export: {population.name} fires differently in the chain than in the graph; this is a bug: "
+                "please report it with the network"
             )
     if not torch.equal(before.readout, after.readout):
-        raise SpikeportError("export: the read-out differs once the shortcuts are relay channels; this is a bug")
+        raise SpikeportError(
+            "export: the read-out differs between the chain and the graph; this is a bug: please report it"
+        )
 
 
 def write_checked(network: Network, path: Path, chip: str) -> None:
@@ -89,4 +117,4 @@ def written(folder: Path, results: Any) -> Path:
     return folder / str(results["file"])
 
 
-STAGE = Stage(name="export", needs=("quantize",), reads=("name", "seed", "data", "quantize"), version=1, run=run)
+STAGE = Stage(name="export", needs=("quantize",), reads=("name", "seed", "data", "quantize"), version=2, run=run)

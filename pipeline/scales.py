@@ -7,20 +7,23 @@ that keeps every one of these inside the chip:
     |w| S / gain <= 254,    one-sided sums of |w| S (x payload) <= accumulator,    |b| S <= bias mantissa,
     S <= threshold mantissa,    and for the read-out T (sum + |b|) S <= threshold mantissa, so that it never fires.
 
-A population that a shortcut passes will host relay channels in the exported chain (`export/relays.py`), whose weight
-must exceed its threshold: there S <= 253.
+A population that a shortcut passes will host relay channels in the exported chain (`export/lowering_drive.py`), whose
+weights must add up to more than its threshold: there S <= 253, or, if the export may copy what is carried, as much as
+its most copies exceed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ..export.relays import RELAY_WEIGHT_MAX
+from ..export.lowering_drive import COPIES_MAX, RELAY_WEIGHT_MAX
+from ..export.lowering_pool import OR_THRESHOLD
 from ..hw import Chip, NotRepresentable, Shape
-from ..models import INPUT, Architecture, GraphNet, LinearWire
+from ..models import INPUT, Architecture, GraphNet, LinearWire, Node
 from ..models.architecture import Wire
 from ..models.integer import WEIGHT_LIMIT, WEIGHT_STEP, IntegerNode, IntegerSynapses
 
@@ -44,25 +47,36 @@ class Scales:
     limited_by: dict[str, str]
 
 
-def choose_scales(student: GraphNet, chip: Chip, payload_bits: int | None, max_bits: int = 8) -> Scales:
+def choose_scales(
+    student: GraphNet,
+    chip: Chip,
+    payload_bits: int | None,
+    max_bits: int = 8,
+    relays: Literal["rescale", "copies"] = "rescale",
+) -> Scales:
     """Scales of a weight-form network without batch norms.
 
     payload_bits: given, or None for as many as fit: the most bits (up to max_bits) at which no accumulator of an input
-    layer can overflow while its weights keep at least half of their grid.
+    layer can overflow while its weights keep at least half of their grid. relays: `rescale` keeps the scale of a
+    population that hosts relays below what one relay weight exceeds; `copies` leaves it to the export to add copies.
     Raises NotRepresentable if some population would need a scale below 2.
     """
     candidates = [payload_bits] if payload_bits is not None else list(range(max_bits, 0, -1))
     shapes = student.architecture.shapes()
     hosts = relay_hosts(student.architecture)
+    most_relayed = RELAY_WEIGHT_MAX * (COPIES_MAX if relays == "copies" else 1) - 1
     for bits in candidates:
         units: dict[str, int] = {}
         gains: dict[tuple[str, str], float] = {}
         limited: dict[str, str] = {}
         fine_enough = True
         for unit in student.architecture.units:
+            if unit.pool is not None:
+                units[unit.name], limited[unit.name] = OR_THRESHOLD, "max pool"
+                continue
             limits = _limits(student, unit.name, chip, shapes, bits, gains)
             if unit.name in hosts:
-                limits["relay weight"] = RELAY_WEIGHT_MAX - 1.0
+                limits["relay weight"] = float(most_relayed)
             limited[unit.name] = min(limits, key=limits.__getitem__)
             units[unit.name] = int(min(limits.values()))
             if units[unit.name] < WEIGHT_STEP:
@@ -93,11 +107,10 @@ def _limits(
     limits = {"threshold": float(chip.v_th_max), "weight grid": float("inf")}
     sums = torch.zeros(node.unit.channels)
     room = float("inf")
-    bias = torch.zeros(node.unit.channels)
+    bias = _largest_bias(node)
     for wire, synapses in zip(node.unit.wires, node.synapses, strict=True):
         found = dict(synapses.named_parameters())
         weight = next(p.detach() for n, p in found.items() if n.endswith("weight")).cpu()
-        bias = bias + sum(p.detach().cpu() for n, p in found.items() if n.endswith("bias"))
         positions = shapes[wire.source][1] * shapes[wire.source][2] if _is_mean(wire) else 1
         payload = (1 << bits) - 1 if wire.source == INPUT else 1
         gains[wire.source, name] = float(payload * positions)
@@ -112,11 +125,18 @@ def _limits(
         sums = sums + _one_sided(weight)
         room = min(room, _accumulator(wire, chip))
     limits["accumulator"] = HEADROOM * room / float(sums.max())
-    if float(bias.abs().max()) > 0:
-        limits["bias"] = HEADROOM * chip.bias_max / float(bias.abs().max())
+    if float(bias.max()) > 0:
+        limits["bias"] = HEADROOM * chip.bias_max / float(bias.max())
     if last:
-        limits["read-out membrane"] = HEADROOM * chip.v_th_max / (student.n_steps * float((sums + bias.abs()).max()))
+        limits["read-out membrane"] = HEADROOM * chip.v_th_max / (student.n_steps * float((sums + bias).max()))
     return limits
+
+
+def _largest_bias(node: Node) -> Tensor:
+    """Per output channel: the largest magnitude of a neuron's bias, summed over the wires. (out,)."""
+    channels = node.unit.channels
+    biases = [p.detach().cpu().reshape(channels, -1) for n, p in node.synapses.named_parameters() if n.endswith("bias")]
+    return sum(biases, torch.zeros(channels, 1)).abs().amax(dim=1)
 
 
 def _is_mean(wire: object) -> bool:
@@ -138,6 +158,8 @@ def contain_(net: GraphNet, chip: Chip, scales: Scales) -> None:
     take at most half of its membrane.
     """
     for node in net.walk():
+        if node.unit.pool is not None:
+            continue
         assert isinstance(node, IntegerNode)
         for wire in node.wires:
             limit = WEIGHT_LIMIT / wire.scale

@@ -1,4 +1,4 @@
-"""Relay channels: a residual graph and its chain compute the same spikes, u, v and answers."""
+"""Relay channels in residual networks: a graph and its chain compute the same spikes, u, v and answers."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spikeport import hw, sim
-from spikeport.export import netx, relays
+from spikeport.export import netx
+from spikeport.export.lowering import to_chain
+from spikeport.export.lowering_rewrite import RelayRewrite, Rewrite
 from spikeport.export.netx_chain import as_chain
 
 
@@ -57,6 +59,10 @@ def residual(
     )
 
 
+def relays(rewrites: tuple[Rewrite, ...]) -> list[RelayRewrite]:
+    return [rewrite for rewrite in rewrites if isinstance(rewrite, RelayRewrite)]
+
+
 def images(network: hw.Network, rng: np.random.Generator, count: int = 3) -> torch.Tensor:
     return torch.from_numpy(rng.integers(0, 8, (count, *network.populations[0].shape)).astype(np.int32))
 
@@ -71,7 +77,7 @@ def images(network: hw.Network, rng: np.random.Generator, count: int = 3) -> tor
 def test_a_residual_graph_and_its_chain_are_equal_at_every_step(seed, stride, blocks, v_decay):
     rng = np.random.default_rng(seed)
     graph = residual(rng, stride=stride, blocks=blocks, v_decay=v_decay)
-    chain, added = relays.to_chain(graph)
+    chain, added = to_chain(graph)
     assert len(as_chain(chain)) == len(graph.populations) - 1  # no layer more than before, and a chain
     x = images(graph, rng)
     before, after = (sim.run(n, x, record=("spikes", "u", "v")) for n in (graph, chain))
@@ -82,7 +88,7 @@ def test_a_residual_graph_and_its_chain_are_equal_at_every_step(seed, stride, bl
             expected = getattr(before, quantity).get(population.name)
             if expected is not None:
                 assert torch.equal(getattr(after, quantity)[population.name][:, :, own], expected)
-    for rewrite in added:
+    for rewrite in relays(added):
         repeated = after.spikes[rewrite.layer][:, :, graph[rewrite.layer].shape[0] :]
         step = stride if rewrite.layer == "b0a" else 1
         assert torch.equal(repeated, before.spikes[rewrite.carries][..., ::step, ::step])
@@ -90,24 +96,29 @@ def test_a_residual_graph_and_its_chain_are_equal_at_every_step(seed, stride, bl
 
 
 def test_the_chain_survives_the_file(tmp_path):
-    chain, _ = relays.to_chain(residual(np.random.default_rng(0), stride=2))
+    chain, _ = to_chain(residual(np.random.default_rng(0), stride=2))
     netx.write(chain, tmp_path / "a.net")
     assert hw.same(netx.read(tmp_path / "a.net"), chain)
 
 
 def test_the_cost_of_relays_is_told():
     graph = residual(np.random.default_rng(0), stride=2, blocks=1)
-    _, (rewrite,) = relays.to_chain(graph)
+    _, added = to_chain(graph)
+    (rewrite,) = relays(added)
     assert (rewrite.layer, rewrite.carries) == ("b0a", "stem")
     assert rewrite.neurons == 3 * 3 * 3  # three channels of the stem at every second of 5 x 6 positions: 3 x 3
     assert rewrite.synapses == rewrite.neurons * 3 * 9  # each with a stored 3 x 3 kernel over three channels
     assert rewrite.weight == 62  # the smallest even weight above the threshold of 60
+    (joint,) = (r for r in added if r.step == "joint")
+    assert (joint.layer, joint.neurons) == ("b0b", 0)
+    # four channels at 3 x 3, each with a 3 x 3 kernel over the three relays, in place of a 1 x 1 kernel over the stem
+    assert joint.synapses == 4 * 9 * 3 * (9 - 1)
 
 
 def test_a_chain_is_left_alone():
     graph = residual(np.random.default_rng(0), blocks=1)
-    chain, _ = relays.to_chain(graph)
-    again, added = relays.to_chain(chain)
+    chain, _ = to_chain(graph)
+    again, added = to_chain(chain)
     assert again is chain
     assert added == ()
 
@@ -122,17 +133,20 @@ def test_a_skip_over_two_layers_is_carried_through_both():
         readout=graph.readout,
         n_steps=graph.n_steps,
     )
-    chain, added = relays.to_chain(graph)
-    assert [r.layer for r in added if r.carries == "stem"] == ["b0a", "b0b", "b1a"]
+    chain, added = to_chain(graph)
+    assert [r.layer for r in relays(added) if r.carries == "stem"] == ["b0a", "b0b", "b1a"]
     x = images(graph, rng)
     assert torch.equal(sim.run(graph, x).readout, sim.run(chain, x).readout)
 
 
-def test_a_threshold_no_weight_exceeds_is_refused():
-    graph = residual(np.random.default_rng(0), v_th=254)
-    with pytest.raises(hw.NotRepresentable, match=r"b0a: a relay of stem needs a weight above the threshold 254"):
-        relays.to_chain(graph)
-    relays.to_chain(residual(np.random.default_rng(0), v_th=253))
+def test_one_synapse_drives_a_relay_up_to_a_threshold_of_253_and_helpers_beyond():
+    for v_th, expected in ((253, (1, 254, 0)), (254, (1, 254, 1)), (400, (2, 202, 0))):
+        graph = residual(np.random.default_rng(0), v_th=v_th, blocks=1)
+        chain, added = to_chain(graph)
+        (relay,) = relays(added)
+        assert (relay.inputs, relay.weight, relay.bias) == expected
+        x = images(graph, np.random.default_rng(1))
+        assert torch.equal(sim.run(graph, x).readout, sim.run(chain, x).readout)
 
 
 def replaced(graph: hw.Network, target: str, source: str, **changes) -> hw.Network:
@@ -150,17 +164,19 @@ def replaced(graph: hw.Network, target: str, source: str, **changes) -> hw.Netwo
     )
 
 
-def test_a_shortcut_kernel_wider_than_the_main_path_is_refused():
+def test_a_shortcut_kernel_wider_than_the_main_path_widens_the_joint_one():
     rng = np.random.default_rng(0)
     graph = replaced(residual(rng), "b0b", "stem", weight=weights(rng, 3, 3, 5, 5), padding=(2, 2), groups=1)
-    with pytest.raises(hw.UnsupportedLayer, match=r"stem -> b0b: .* cannot join the main path"):
-        relays.to_chain(graph)
+    chain, _ = to_chain(graph)
+    assert chain.incoming("b0b")[0].weight.shape[2:] == (5, 5)
+    x = images(graph, rng)
+    assert torch.equal(sim.run(graph, x).readout, sim.run(chain, x).readout)
 
 
 def test_a_shortcut_kernel_as_wide_as_the_main_path_joins_it():
     rng = np.random.default_rng(0)
     graph = replaced(residual(rng), "b0b", "stem", weight=weights(rng, 3, 3, 3, 3), padding=(1, 1), groups=1)
-    chain, _ = relays.to_chain(graph)
+    chain, _ = to_chain(graph)
     x = images(graph, rng)
     assert torch.equal(sim.run(graph, x).readout, sim.run(chain, x).readout)
 
@@ -176,4 +192,4 @@ def test_a_skip_from_a_graded_source_is_refused():
         n_steps=graph.n_steps,
     )
     with pytest.raises(hw.UnsupportedLayer, match="a relay of in would lose its payload"):
-        relays.to_chain(graph)
+        to_chain(graph)

@@ -31,11 +31,11 @@ def run_both(
 
 
 @pytest.mark.parametrize("v_decay", DECAYS)
-@pytest.mark.parametrize("name", tiny_nets.ARCHITECTURES)
+@pytest.mark.parametrize("name", tiny_nets.WITH_VARIED)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_integer_twin_is_the_simulator_bit_for_bit(name, v_decay, seed):
     """T-HW-1: spikes of every population at every step, and the membrane of the read-out after every step."""
-    architecture = tiny_nets.ARCHITECTURES[name]()
+    architecture = tiny_nets.WITH_VARIED[name]()
     net, scales, network = tiny_nets.integer(architecture, v_decay=v_decay, n_steps=6, seed=seed)
     hw.check(network, hw.CHIPS["loihi2"])
     sums, spikes, trace = run_both(net, network, tiny_nets.payloads(architecture, scales.payload_bits))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spikeport.hw import CHIPS, NotRepresentable, violations
+from spikeport.hw import CHIPS, Cuba, NotRepresentable, violations
 from spikeport.models import INPUT, PROFILES, Architecture, ConvWire, GraphNet, IdentityWire, LinearWire, Unit
 from spikeport.models.integer import IntegerNode, as_integer
 from spikeport.models.zoo.resnet import resnet
@@ -76,6 +76,19 @@ def test_every_scale_is_the_largest_its_limits_allow(name, bits, n_steps):
         assert scales.limited_by[unit.name] == tightest
         assert scales.units[unit.name] == pytest.approx(limits[tightest], abs=1)
         assert scales.units[unit.name] <= limits[tightest]
+
+
+def test_with_copies_a_host_keeps_its_scale():
+    """What the other limits allow, as long as 16 copies of weight 254 exceed it."""
+    _, student = tiny_nets.converted(tiny_nets.residual())
+    scales = {way: choose_scales(student, CHIP, 6, relays=way) for way in ("rescale", "copies")}
+    for unit in student.architecture.units:
+        limits = largest_scales(student, unit.name, 63)
+        if limits.pop("relay weight", None):
+            limits["relay weight"] = 16 * 254 - 1
+            assert scales["rescale"].units[unit.name] == 253
+            assert scales["copies"].limited_by[unit.name] == "weight grid"
+        assert scales["copies"].units[unit.name] == pytest.approx(min(limits.values()), abs=1)
 
 
 def test_gains_are_the_payload_and_the_positions_of_a_mean():
@@ -265,3 +278,36 @@ def test_a_readouts_biases_leave_room_for_its_weights():
     assert float(readout.grid_bias.detach().abs().max()) == 131071 // (2 * 64) + 1  # 1023.99 rounds to 1024
     assert bool((readout.wires[0].grid_weight >= 0).all())
     assert list(violations(to_network(net, scales.payload_bits), CHIP)) == []
+
+
+def test_the_largest_of_all_biases_of_a_population_sets_its_scale():
+    """One bias per neuron on one wire, one per channel on the other: what counts is the neuron's sum."""
+    units = (
+        Unit(
+            name="a",
+            channels=1,
+            wires=(
+                ConvWire(source=INPUT, kernel=1, norm=False, bias="neuron"),
+                ConvWire(source=INPUT, kernel=1, norm=False),
+            ),
+        ),
+        Unit(name="readout", channels=2, wires=(LinearWire(source="a"),)),
+    )
+    architecture = Architecture(name="biased", input_shape=(1, 1, 2), n_classes=2, units=units, taps=())
+    _, student = tiny_nets.converted(architecture)
+    state = student.state_dict()
+    state["nodes.a.synapses.0.bias"].copy_(torch.tensor([[[-30.0, 20.0]]]))
+    state["nodes.a.synapses.1.weighted.bias"].copy_(torch.tensor([15.0]))
+    scales = choose_scales(student, CHIP, 8)
+    assert scales.limited_by["a"] == "bias"
+    assert scales.units["a"] == int(0.9 * 4095 / 35)
+
+
+def test_a_max_pool_has_the_smallest_threshold_and_no_limits():
+    _, scales, network = tiny_nets.integer(tiny_nets.varied())
+    assert (scales.units["pool"], scales.limited_by["pool"]) == (1, "max pool")
+    neuron = network["pool"].neuron
+    assert isinstance(neuron, Cuba)
+    assert neuron.v_th_mant == 1
+    assert set(network.incoming("pool")[0].weight.ravel().tolist()) == {2}
+    assert not list(violations(network, CHIP))
