@@ -81,6 +81,13 @@ def test_the_commands_know_all_stages_in_order():
     assert [stage.value for stage in cli.StageName] == list(chain.MODULES)
 
 
+def test_every_stage_and_every_tool_is_a_command(spikeport):
+    code, out, _ = spikeport("--help")
+    assert code == 0
+    tools = ("run", "inspect", "diff", "record", "deploy", "methods", "chips", "datasets", "models")
+    assert [name for name in (*chain.MODULES, *tools) if not re.search(rf"^│ {name} ", out, re.MULTILINE)] == []
+
+
 def test_a_run_goes_through_all_stages_and_shows_the_waterfall(toys, spikeport):
     code, out, err = spikeport("run", "a.yaml")
     assert code == 0
