@@ -1,7 +1,7 @@
 """Networks in torch: architectures, the ANN, its spiking twin, its twin in chip arithmetic, and data sets."""
 
 from . import zoo as _registered
-from .architecture import ARCHITECTURES, INPUT, Architecture, ConvWire, IdentityWire, LinearWire, Unit
+from .architecture import ARCHITECTURES, INPUT, Architecture, ConvWire, IdentityWire, LinearWire, PoolWire, Unit
 from .graph import Accumulate, GraphNet, Node, Rectify, Synapses, as_spiking, build_ann
 from .neurons import Spiking
 from .profiles import PROFILES, Profile
@@ -17,6 +17,7 @@ __all__ = [
     "IdentityWire",
     "LinearWire",
     "Node",
+    "PoolWire",
     "Profile",
     "Rectify",
     "Spiking",

@@ -11,55 +11,86 @@ from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from ..hw import BadInput, Shape
-from .architecture import INPUT, Architecture, ConvWire, LinearWire, Unit, Wire
+from .architecture import INPUT, Architecture, ConvWire, IdentityWire, LinearWire, PoolWire, Unit, Wire, wire_shape
 from .neurons import Spiking
 from .profiles import Profile
 
 
 class Rectify(nn.Module):
-    """The ANN's activation, ReLU; takes the same arguments as a spiking population."""
+    """The ANN's activation, ReLU, up to a ceiling if there is one; takes the same arguments as a spiking population."""
+
+    def __init__(self, ceiling: float | None = None) -> None:
+        super().__init__()
+        self.ceiling = ceiling
 
     def forward(self, current: Tensor, static: bool) -> Tensor:
-        """max(current, 0), element by element."""
-        return current.relu()
+        """max(current, 0), or min(max(current, 0), ceiling), element by element."""
+        return current.relu() if self.ceiling is None else current.clamp(0, self.ceiling)
 
 
 class Accumulate(nn.Module):
-    """The read-out: no activation. Logits are returned per timestep where the current has a time axis."""
+    """No activation: the read-out, whose logits are returned per timestep where the current has a time axis.
+
+    A max pool has none either; its spikes are those of its source.
+    """
 
     def forward(self, current: Tensor, static: bool) -> Tensor:
         """The current itself."""
         return current
 
 
-class Synapses(nn.Module):
-    """One wire: a weighted map and, where the architecture has one, a batch norm.
+class Scaled(nn.Module):
+    """An identity shortcut with a constant scale."""
 
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """scale * x, any shape."""
+        return self.scale * x
+
+
+class Synapses(nn.Module):
+    """One wire: a weighted map and, where the architecture has one, a batch norm. A max pool has no weights.
+
+    bias: of each neuron of the target, where the architecture gives one; others are in `weighted`.
     Shape: (N, *source shape) -> (N, *target shape).
     """
+
+    bias: nn.Parameter | None
 
     def __init__(self, wire: Wire, source: Shape, channels: int) -> None:
         super().__init__()
         self.wire = wire
         self.weighted: nn.Module = nn.Identity()
         self.norm: nn.Module = nn.Identity()
+        self.bias = None
         if isinstance(wire, ConvWire):
-            self.weighted = nn.Conv2d(
-                source[0], channels, wire.kernel, wire.stride, wire.padding, groups=wire.groups, bias=not wire.norm
-            )
+            window, bias = wire.window, not wire.norm and wire.bias == "channel"
+            self.weighted = nn.Conv2d(source[0], channels, *window, groups=wire.groups, bias=bias)
             if wire.norm:
                 self.norm = nn.BatchNorm2d(channels)
+            elif wire.bias == "neuron":
+                self.bias = nn.Parameter(torch.zeros(wire_shape(wire, source, channels)))
         elif isinstance(wire, LinearWire):
             size = source[0] if wire.mean or len(source) == 1 else source[0] * source[1] * source[2]
-            self.weighted = nn.Linear(size, channels)
+            self.weighted = nn.Linear(size, channels, bias=wire.bias)
+        elif isinstance(wire, IdentityWire) and wire.scale != 1:
+            self.weighted = Scaled(wire.scale)
 
     def forward(self, x: Tensor) -> Tensor:
         """Currents for one batch; time, if any, is folded into the batch axis."""
+        if isinstance(self.wire, PoolWire):
+            window = self.wire.window
+            return functional.max_pool2d(x, window.kernel, window.stride, window.padding)
         if isinstance(self.wire, LinearWire):
             x = x.mean(dim=(2, 3)) if self.wire.mean else x.flatten(1)
-        return self.norm(self.weighted(x))
+        out = self.norm(self.weighted(x))
+        return out if self.bias is None else out + self.bias
 
 
 class Node(nn.Module):
@@ -88,12 +119,17 @@ class GraphNet(nn.Module):
     """A network over an `Architecture`.
 
     n_steps: timesteps per sample, 0 for an ANN.
-    Input: (B, C, H, W), an image held over the sample, or (T, B, C, H, W).
+    Input: (B, C, H, W), an image held over the sample, or (T, B, C, H, W); (F,) in the place of (C, H, W) for vectors.
     Output: logits (B, K) for an ANN, (T, B, K) for a spiking network; taps as {unit: activations}.
+    Raises BadInput for two units whose names differ in nothing but dots and underscores.
     """
 
     def __init__(self, architecture: Architecture, nodes: list[Node], n_steps: int) -> None:
         super().__init__()
+        names = [_module_name(node.unit.name) for node in nodes]
+        twice = [node.unit.name for node in nodes if names.count(_module_name(node.unit.name)) > 1]
+        if twice:
+            raise BadInput(f"{architecture.name}: the unit names {', '.join(twice)} are too alike; rename one")
         self.architecture = architecture
         self.n_steps = n_steps
         self.nodes = nn.ModuleDict()
@@ -116,18 +152,16 @@ class GraphNet(nn.Module):
 
     @property
     def spiking(self) -> list[Spiking]:
-        """The spiking populations, in order; empty for an ANN."""
+        """The populations that have spiking neurons, in order; empty for an ANN."""
         return [node.neuron for node in self.walk() if isinstance(node.neuron, Spiking)]
 
     def forward(self, x: Tensor, taps: Collection[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
         """Run a batch. Returns (logits, activations of the units named in `taps`)."""
-        if x.shape[-3:] != self.architecture.input_shape:
-            raise BadInput(
-                f"{self.architecture.name}: an input of shape {tuple(x.shape)} does not end in "
-                f"{self.architecture.input_shape}"
-            )
-        static_input = x.ndim == 4
-        if static_input:
+        shape = self.architecture.input_shape
+        if x.shape[-len(shape) :] != shape:
+            raise BadInput(f"{self.architecture.name}: an input of shape {tuple(x.shape)} does not end in {shape}")
+        static_input = x.ndim == len(shape) + 1
+        if x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
         activations = {INPUT: x}
         kept: dict[str, Tensor] = {}
@@ -150,8 +184,9 @@ class GraphNet(nn.Module):
 
 
 def _module_name(unit: str) -> str:
-    """torch's module names may not hold dots; units' names may."""
-    return unit.replace(".", "_")
+    """torch's module names may not hold dots, nor be those of its own methods; units' names may."""
+    name = unit.replace(".", "_")
+    return name + "_" if hasattr(nn.ModuleDict, name) else name
 
 
 def build_ann(architecture: Architecture, generator: torch.Generator | None = None) -> GraphNet:
@@ -160,22 +195,27 @@ def build_ann(architecture: Architecture, generator: torch.Generator | None = No
     nodes = []
     for unit in architecture.units:
         synapses: list[nn.Module] = [Synapses(wire, shapes[wire.source], unit.channels) for wire in unit.wires]
-        last = unit is architecture.units[-1]
-        nodes.append(Node(unit, synapses, Accumulate() if last else Rectify()))
+        bare = unit is architecture.units[-1] or unit.pool is not None
+        nodes.append(Node(unit, synapses, Accumulate() if bare else Rectify(unit.ceiling)))
     net = GraphNet(architecture, nodes, n_steps=0)
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
         elif isinstance(module, nn.Linear):
             nn.init.kaiming_uniform_(module.weight, a=5**0.5, generator=generator)
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def as_spiking(net: GraphNet, profile: Profile, n_steps: int) -> GraphNet:
-    """The spiking twin of a network: the same weights (copied), spiking populations with the profile's threshold."""
+    """The spiking twin of a network: the same weights (copied), spiking populations with the profile's threshold.
+
+    A max pool passes spikes on: the largest of its window's spikes is their OR.
+    """
     twin = copy.deepcopy(net)
     twin.n_steps = n_steps
     for node in twin.walk()[:-1]:
-        node.neuron = Spiking(profile, n_steps).to(next(net.parameters()).device)
+        if node.unit.pool is None:
+            node.neuron = Spiking(profile, n_steps).to(next(net.parameters()).device)
     return twin

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..hw.arithmetic import DECAY_ONE, STATE_LIMIT, STATE_SHIFT
-from .architecture import ConvWire, LinearWire, Unit, Wire
+from .architecture import ConvWire, LinearWire, Pair, Unit, Wire
 from .graph import GraphNet, Node
 from .profiles import Profile
 from .scan import scan
@@ -65,17 +65,24 @@ class _ExactConv(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int, groups: int, low_precision: bool
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        stride: Pair,
+        padding: Pair,
+        dilation: Pair,
+        groups: int,
+        low_precision: bool,
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.settings = (stride, padding, groups, low_precision)
+        ctx.settings = (stride, padding, dilation, groups, low_precision)
         with torch.autocast(x.device.type, enabled=False):
-            return functional.conv2d(x, weight, None, stride, padding, 1, groups)
+            return functional.conv2d(x, weight, None, stride, padding, dilation, groups)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        stride, padding, groups, low_precision = ctx.settings
+        stride, padding, dilation, groups, low_precision = ctx.settings
         # Spikes and grid weights (even, at most 254) are exact in bfloat16; only the incoming gradient is rounded.
         kind = torch.bfloat16 if low_precision else torch.float32
         x_grad, weight_grad, _ = torch.ops.aten.convolution_backward(
@@ -83,16 +90,17 @@ class _ExactConv(torch.autograd.Function):
             x.to(kind),
             weight.to(kind),
             None,
-            [stride, stride],
-            [padding, padding],
-            [1, 1],
+            stride,
+            padding,
+            dilation,
             False,
             [0, 0],
             groups,
             [ctx.needs_input_grad[0], ctx.needs_input_grad[1], False],
         )
         x_grad = x_grad.float() if x_grad is not None else None
-        return x_grad, weight_grad.float() if weight_grad is not None else None, None, None, None, None
+        weight_grad = weight_grad.float() if weight_grad is not None else None
+        return x_grad, weight_grad, None, None, None, None, None
 
 
 class IntegerSynapses(nn.Module):
@@ -120,8 +128,8 @@ class IntegerSynapses(nn.Module):
         weight = self.grid_weight
         if isinstance(self.wire, ConvWire):
             low = torch.is_autocast_enabled(x.device.type)
-            wire = self.wire
-            return _ExactConv.apply(x, weight, wire.stride, wire.padding, wire.groups, low)  # pyright: ignore[reportReturnType]
+            _, stride, padding, dilation = self.wire.window
+            return _ExactConv.apply(x, weight, stride, padding, dilation, self.wire.groups, low)  # pyright: ignore[reportReturnType]
         with torch.autocast(x.device.type, enabled=False):
             if isinstance(self.wire, LinearWire):
                 return functional.linear(x.sum(dim=(2, 3)) if self.wire.mean else x.flatten(1), weight)
@@ -182,19 +190,24 @@ class IntegerNode(Node):
 
     @property
     def latent_bias(self) -> Tensor:
-        """The sum of the wires' biases, float (C,), in thresholds."""
-        return torch.stack([wire.bias for wire in self.wires if wire.bias is not None]).sum(dim=0)
+        """The sum of the wires' biases, float, in thresholds: (C,), or (C, H, W) if one is per neuron."""
+        biases = [wire.bias for wire in self.wires if wire.bias is not None]
+        if not biases:
+            return self.wires[0].weight.new_zeros(self.unit.channels)
+        if any(bias.ndim == 3 for bias in biases):
+            biases = torch.broadcast_tensors(*(b if b.ndim == 3 else b[:, None, None] for b in biases))
+        return torch.stack(list(biases)).sum(dim=0)
 
     @property
     def grid_bias(self) -> Tensor:
-        """The integer bias per channel, float32 (C,)."""
+        """The integer bias, float32 (C,) or (C, H, W)."""
         return _Round.apply(self.latent_bias * self.scale, 1, self.bias_limit)  # pyright: ignore[reportReturnType]
 
     def current(self, sources: list[Tensor], static: list[bool]) -> Tensor:
         """Sums and bias, integers: (T, B, ...) or, if every source is static, (B, ...)."""
         bias = self.grid_bias
         sums = super().current(sources, static)
-        return sums + (bias[:, None, None] if sums.ndim >= 4 else bias)
+        return sums + (bias[:, None, None] if sums.ndim >= 4 and bias.ndim == 1 else bias)
 
 
 def integer_logits(net: GraphNet, sums: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,7 +221,7 @@ def integer_logits(net: GraphNet, sums: Tensor) -> tuple[Tensor, Tensor]:
 def as_integer(
     student: GraphNet, profile: Profile, scales: dict[str, int], gains: dict[tuple[str, str], float], bias_limit: int
 ) -> GraphNet:
-    """The chip-arithmetic twin of a weight-form spiking network without batch norms.
+    """The chip-arithmetic twin of a weight-form spiking network without batch norms. Max pools stay as they are.
 
     scales: chip units per threshold of each unit (its integer threshold). gains: per (source, unit), by how much
     larger than 1 a unit of the source arrives (largest payload of the input, positions under a spatial mean).
@@ -216,6 +229,8 @@ def as_integer(
     twin = copy.deepcopy(student)
     for unit in twin.architecture.units:
         node = student.node(unit.name)
+        if unit.pool is not None:
+            continue
         scale = scales[unit.name]
         synapses = []
         for wire, old in zip(unit.wires, node.synapses, strict=True):

@@ -11,6 +11,7 @@ import torch
 from ..hw import BadInput, Connection, Conv, Cuba, Dense, Network, Population, Readout, Source
 from ..models import ARCHITECTURES, Architecture, GraphNet, build_ann
 from ..models.datasets import DATASETS, Images, load, split
+from .adopt.source import teacher_of
 from .checkpoint import module_state, restore_module
 from .files import read_json, read_tensors, write_json, write_tensors
 from .recipe import Recipe
@@ -40,8 +41,10 @@ def load_splits(recipe: Recipe) -> Splits:
 
 
 def architecture_of(recipe: Recipe) -> Architecture:
-    """The recipe's architecture for the shape and classes of its data."""
+    """The recipe's architecture for the shape and classes of its data; of a model file, the one it describes."""
     dataset = DATASETS[recipe.data.name]
+    if recipe.model.architecture is None:
+        return teacher_of(recipe.model, dataset.shape, dataset.n_classes).architecture
     return ARCHITECTURES[recipe.model.architecture](dataset.shape, dataset.n_classes)
 
 

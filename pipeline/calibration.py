@@ -16,11 +16,12 @@ from ..models import GraphNet
 def activation_scales(ann: GraphNet, images: Iterable[Tensor], quantile: float) -> dict[str, float]:
     """The `quantile` (1.0: the maximum) of each hidden unit's activations, pooled over all neurons and images.
 
+    A max pool has the scale of its source, whose spikes it passes on. A unit with a ceiling stays below it.
     Exact: per unit only the largest (1 - quantile) of all values is kept while the batches pass.
     images: batches (B, C, H, W). The value at rank ceil(quantile * n) of n sorted values is returned.
     Raises BadInput when there are no images, an activation is not finite, or a unit is silent (scale 0).
     """
-    hidden = [unit.name for unit in ann.architecture.units[:-1]]
+    hidden = [unit.name for unit in ann.architecture.units[:-1] if unit.pool is None]
     largest = dict.fromkeys(hidden, torch.empty(0))
     counts = dict.fromkeys(hidden, 0)
     batches = list(images)
@@ -38,7 +39,9 @@ def activation_scales(ann: GraphNet, images: Iterable[Tensor], quantile: float) 
             keep = total - math.ceil(quantile * total) + 1
             pool = torch.cat([largest[name].to(values.device), values])
             largest[name] = torch.topk(pool, min(keep, pool.numel())).values
-    scales = {name: float(largest[name][-1]) for name in hidden}
+    scales: dict[str, float] = {}
+    for unit in ann.architecture.units[:-1]:
+        scales[unit.name] = scales[unit.pool.source] if unit.pool is not None else float(largest[unit.name][-1])
     for name, scale in scales.items():
         if scale <= 0:
             raise BadInput(

@@ -49,7 +49,9 @@ def check(recipe: Recipe) -> None:
         (PROFILES, recipe.refine.profile),
         (CHIPS, recipe.quantize.chip),
     ):
-        _ = registry[name]  # raises with the nearest known name
+        if name is not None:
+            _ = registry[name]  # raises with the nearest known name
+    recipe.model.identity()  # raises if the file cannot be read
     check_method(recipe.refine)
 
 

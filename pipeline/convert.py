@@ -7,11 +7,14 @@ A ReLU's activation becomes a firing rate times a threshold. Two forms compute t
 
 An identity shortcut becomes a gain theta_in / theta_out, a projection is normalised like any convolution; both by the
 threshold of the block's output, because the sum is taken before the neuron. The read-out keeps its units: theta = 1.
-The input counts as theta = 1. Source: SpikingJelly's robust norm (99.9 %), which the closed-loop CKA code starts from.
+The input counts as theta = 1. A max pool has no neurons: it passes on the OR of its window's spikes, worth what its
+source's are. The rate of that OR is at least the largest rate in the window, which it should be, so a pool is
+approximated. Source: SpikingJelly's robust norm (99.9 %), which the closed-loop CKA code starts from.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -52,36 +55,38 @@ def convert(
     n_steps: int,
     *,
     form: Literal["weight", "threshold"] = "weight",
+    worth: Mapping[str, float] | None = None,
 ) -> GraphNet:
     """The spiking twin of a folded ANN. form: "weight" or "threshold"; both emit the same spikes.
 
-    scales: threshold of each hidden unit (`activation_scales`). Returns a copy; logits are per step, (T, B, K).
+    scales: threshold of each hidden unit (`activation_scales`). worth: in the weight form, the activation that a spike
+    of each hidden unit stands for, its threshold unless given. Returns a copy; logits are per step, (T, B, K).
     """
     twin = as_spiking(ann, profile, n_steps)
     nodes = twin.walk()
     for node in nodes:
         for index, wire in enumerate(node.unit.wires):
             if isinstance(wire, IdentityWire):
-                node.synapses[index].weighted = Gain(1.0)
+                node.synapses[index].weighted = Gain(wire.scale)
     for node in nodes[:-1]:
-        assert isinstance(node.neuron, Spiking)
-        if form == "threshold":
+        if form == "threshold" and isinstance(node.neuron, Spiking):
             node.neuron.threshold.fill_(scales[node.unit.name] * profile.threshold)
             node.neuron.amplitude.fill_(scales[node.unit.name])
     if form == "weight":
-        _normalize_(twin, scales)
+        _normalize_(twin, scales, scales if worth is None else worth)
     return twin
 
 
 @torch.no_grad()
-def _normalize_(net: GraphNet, scales: dict[str, float]) -> None:
-    """W theta_source / theta_target and b / theta_target on every wire, in place."""
-    scale = {INPUT: 1.0, net.architecture.units[-1].name: 1.0, **scales}
+def _normalize_(net: GraphNet, scales: Mapping[str, float], worth: Mapping[str, float]) -> None:
+    """W worth_source / theta_target and b / theta_target on every wire, in place."""
+    scale = {net.architecture.units[-1].name: 1.0, **scales}
+    spike = {INPUT: 1.0, **worth}
     for node in net.walk():
         own = scale[node.unit.name]
         for wire, synapses in zip(node.unit.wires, node.synapses, strict=True):
             for name, parameter in synapses.named_parameters():
-                parameter.mul_(1 / own if name.endswith("bias") else scale[wire.source] / own)
+                parameter.mul_(1 / own if name.endswith("bias") else spike[wire.source] / own)
 
 
 def skeleton(recipe: Recipe, profile: Profile, n_steps: int) -> GraphNet:

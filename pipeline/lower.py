@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
+from ..export.lowering_pool import or_population
 from ..export.netx_chain import GROUPS_MAX
 from ..hw import NEVER_FIRES, Connection, Conv, Cuba, Dense, Network, Population, Readout, Shape, Source
 from ..models import INPUT, ConvWire, GraphNet, LinearWire
@@ -21,8 +22,17 @@ def to_network(net: GraphNet, payload_bits: int) -> Network:
     populations = [Population(name=INPUT, shape=shapes[INPUT], neuron=Source(payload_bits=payload_bits))]
     connections: list[Connection] = []
     for node in net.walk():
-        assert isinstance(node, IntegerNode)
         name = node.unit.name
+        if node.unit.pool is not None:
+            pool = node.unit.pool.window
+            source = next(p for p in populations if p.name == node.unit.pool.source)
+            population, connection = or_population(
+                name, source, kernel=pool.kernel, stride=pool.stride, padding=pool.padding
+            )
+            populations.append(population)
+            connections.append(connection)
+            continue
+        assert isinstance(node, IntegerNode)
         spiking = node.neuron if isinstance(node.neuron, IntegerPopulation) else None
         neuron = Cuba(
             v_th_mant=spiking.scale if spiking else NEVER_FIRES,
@@ -42,23 +52,30 @@ def to_network(net: GraphNet, payload_bits: int) -> Network:
 def _connection(synapses: IntegerSynapses, target: str, source: Shape) -> Connection:
     wire, weight = synapses.wire, _integers(synapses.grid_weight)
     if isinstance(wire, ConvWire):
+        _, stride, padding, dilation = wire.window
         return Conv(
             source=wire.source,
             target=target,
             weight=weight,
-            stride=(wire.stride, wire.stride),
-            padding=(wire.padding, wire.padding),
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
             groups=wire.groups,
         )
     if isinstance(wire, LinearWire):
         if wire.mean:
             weight = np.repeat(weight, source[1] * source[2], axis=1)
         return Dense(source=wire.source, target=target, weight=weight)
-    channels = source[0]
+    if len(source) == 1:
+        return Dense(source=wire.source, target=target, weight=np.eye(source[0], dtype=np.int64) * int(weight))
+    kernel = _diagonal(source[0], int(weight))
+    return Conv(source=wire.source, target=target, weight=kernel, groups=source[0] // kernel.shape[1])
+
+
+def _diagonal(channels: int, weight: int) -> np.ndarray:
+    """A 1 x 1 kernel from each channel to the same channel, over as many groups as the chip allows."""
     groups = max(g for g in range(1, min(channels, GROUPS_MAX) + 1) if channels % g == 0)
-    per_group = channels // groups
-    kernel = np.tile(np.eye(per_group, dtype=np.int64), (groups, 1))[:, :, None, None] * int(weight)
-    return Conv(source=wire.source, target=target, weight=kernel, groups=groups)
+    return np.tile(np.eye(channels // groups, dtype=np.int64), (groups, 1))[:, :, None, None] * weight
 
 
 def _integers(values: Tensor) -> np.ndarray:

@@ -28,7 +28,16 @@ def of_conversion(ann: GraphNet, scales: Mapping[str, float], norm: str) -> list
                     name, "batch norm folded into the weights", "the chip has no batch norm", "none needed: it is exact"
                 )
             )
-        if name in scales:
+        if node.unit.pool is not None:
+            rows.append(
+                notice(
+                    name,
+                    "max pooling of activations became an OR of spikes",
+                    "a spike has no size to compare; a window fires when any of its neurons does",
+                    "refinement adapts to it; an average pool or a strided convolution converts without error",
+                )
+            )
+        elif name in scales:
             rows.append(
                 notice(
                     name,
@@ -49,8 +58,13 @@ def of_conversion(ann: GraphNet, scales: Mapping[str, float], norm: str) -> list
     return rows
 
 
-def of_quantization(net: GraphNet, scales: Scales, levels: int) -> list[dict[str, Any]]:
-    """What the chip's grid did to the input and to each layer of the refined network."""
+def of_quantization(net: GraphNet, scales: Scales, levels: int, *, trained: bool = True) -> list[dict[str, Any]]:
+    """What the chip's grid did to the input and to each layer. trained: whether the network was trained on it since."""
+    adapted = (
+        "the training in integers has already adapted to it"
+        if trained
+        else "train in integers: a recipe with model.file"
+    )
     top = (1 << scales.payload_bits) - 1
     rows = []
     if top < levels:
@@ -63,6 +77,8 @@ def of_quantization(net: GraphNet, scales: Scales, levels: int) -> list[dict[str
             )
         )
     for node in net.walk():
+        if node.unit.pool is not None:
+            continue
         assert isinstance(node, IntegerNode)
         name, limit = node.unit.name, scales.limited_by[node.unit.name]
         rows.append(
@@ -70,14 +86,14 @@ def of_quantization(net: GraphNet, scales: Scales, levels: int) -> list[dict[str
                 name,
                 f"weights rounded to even integers in -254..254, threshold {node.scale}, its scale set by the {limit}",
                 "8-bit mixed-sign weights",
-                "the training in integers has already adapted to it",
+                adapted,
             )
         )
         for wire in node.unit.wires:
             if isinstance(wire, LinearWire) and wire.mean:
                 why = "the chip has no pooling; the division is in the scale"
                 rows.append(notice(name, "spatial mean folded into a dense layer", why, "none needed: it is exact"))
-            elif isinstance(wire, ConvWire) and wire.kernel == 1 and len(node.unit.wires) > 1:
+            elif isinstance(wire, ConvWire) and wire.window.kernel == (1, 1) and len(node.unit.wires) > 1:
                 why = "its sum enters the neuron of the block's output"
                 rows.append(notice(name, "projection shortcut summed as a current", why, "none needed: it is exact"))
     return rows

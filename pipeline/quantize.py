@@ -56,7 +56,7 @@ def run(context: StageContext) -> dict[str, Any]:
     student = load_student(recipe, context.inputs["refine"])
     # A payload finer than the data's own levels carries nothing.
     max_bits = splits.train.levels.bit_length()
-    scales = choose_scales(student, chip, recipe.quantize.payload_bits, max_bits)
+    scales = choose_scales(student, chip, recipe.quantize.payload_bits, max_bits, recipe.quantize.relays)
     net = as_integer(student, profile, scales.units, scales.gains, chip.bias_max).to(device)
     contain_(net, chip, scales)
     top = (1 << scales.payload_bits) - 1
@@ -118,6 +118,8 @@ def _layers(net: GraphNet, scales: Scales) -> list[dict[str, Any]]:
     """Per population: scale, what limited it, and how much of the weight grid is used."""
     rows = []
     for node in net.walk():
+        if node.unit.pool is not None:
+            continue
         assert isinstance(node, IntegerNode)
         weights = [wire.grid_weight.detach() for wire in node.wires]
         rows.append(

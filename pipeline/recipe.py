@@ -61,9 +61,43 @@ class Data(Section):
 
 
 class Model(Section):
-    """Which network. architecture: a registered name, see `spikeport models`."""
+    """Which network: one of architecture and file.
 
-    architecture: str = "digits_conv"
+    architecture: a registered name, see `spikeport models`. file: an ONNX file with a trained ANN, relative to the
+    current folder; its content, not its place, decides what is computed. mean, std: of its input normalisation, per
+    channel of pixels in [0, 1]; None if it takes the pixels themselves.
+    """
+
+    architecture: str | None = None
+    file: Annotated[Path, Field(strict=False)] | None = None
+    mean: Annotated[list[float], Field(min_length=1)] | None = None
+    std: Annotated[list[Rate], Field(min_length=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_network(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("architecture") is None and values.get("file") is None:
+            return {**values, "architecture": "digits_conv"}
+        return values
+
+    @model_validator(mode="after")
+    def _one_network(self) -> Model:
+        if self.architecture is not None and self.file is not None:
+            raise ValueError(f"architecture {self.architecture} and file {self.file} are both given; keep one")
+        if self.file is None and (self.mean or self.std):
+            raise ValueError("mean and std belong to a file; an architecture is trained on the pixels themselves")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the network: the architecture's name, or the file's content and its normalisation.
+
+        Raises BadInput if the file cannot be read.
+        """
+        if self.file is None:
+            return {"architecture": self.architecture}
+        from .adopt.content import content_hash  # few recipes name a file
+
+        return {"file": content_hash(self.file), "mean": self.mean, "std": self.std}
 
 
 class Optimization(Section):
@@ -79,7 +113,7 @@ class Optimization(Section):
 
 
 class Train(Optimization):
-    """Training of the ANN."""
+    """Training of the ANN; of one from a file, which is trained already, 0 epochs unless given."""
 
     epochs: NotNegative = 30
     batch_size: Count = 64
@@ -108,7 +142,8 @@ class Convert(Section):
 class Refine(Optimization):
     """Repair of the converted network. T: timesteps. v_decay: voltage decay, of 4096; None for the profile's own.
 
-    options: the method's own settings, checked by the method's own dataclass (`options_as`).
+    start: the converted network as it is, with half a threshold of bias, or with thresholds and biases measured layer
+    by layer (`pipeline/compensate.py`). options: the method's own settings, checked by its dataclass (`options_as`).
     """
 
     method: str = "closed_loop_cka"
@@ -119,15 +154,20 @@ class Refine(Optimization):
     batch_size: Count = 64
     lr: Rate = 0.01
     grad_clip: Rate | None = None
-    start: Literal["converted", "half_bias"] = "half_bias"
+    start: Literal["converted", "half_bias", "compensated"] = "half_bias"
     options: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
 
 
 class Quantize(Optimization):
-    """Training in the chip's integers. payload_bits: bits of an input pixel (None: as many as fit)."""
+    """Training in the chip's integers. payload_bits: bits of an input pixel (None: as many as fit).
+
+    relays: how a layer that a shortcut passes can repeat its spikes in the file. `rescale` keeps the layer's threshold
+    below 254, which one synapse exceeds; `copies` keeps its scale, and the export adds biases or copies.
+    """
 
     chip: str = "loihi2"
     payload_bits: Annotated[int, Field(ge=1, le=24)] | None = None
+    relays: Literal["rescale", "copies"] = "rescale"
     epochs: NotNegative = 5
     batch_size: Count = 64
     lr: Rate = 0.005
@@ -190,11 +230,25 @@ class Recipe(Section):
     energy: Energy = Energy()
     report: Report = Report()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_file_is_trained(cls, values: Any) -> Any:
+        model, train = (values.get("model"), values.get("train", {})) if isinstance(values, dict) else (None, None)
+        if isinstance(model, dict) and model.get("file") is not None and isinstance(train, dict):
+            return {**values, "train": {"epochs": 0, **train}}
+        return values
+
     def sections(self, names: Iterable[str]) -> dict[str, Any]:
-        """The named top-level parts as plain JSON values. `data.root` is left out: a place is not an identity."""
+        """The named top-level parts as plain JSON values.
+
+        A place is not an identity: `data.root` is left out, and `model.file` is the hash of its content.
+        """
+        names = sorted(names)
         whole = self.model_dump(mode="json")
         whole["data"].pop("root")
-        return {name: whole[name] for name in sorted(names)}
+        if "model" in names:
+            whole["model"] = self.model.identity()
+        return {name: whole[name] for name in names}
 
     def canonical(self) -> str:
         """The whole recipe as JSON with sorted keys: equal recipes give equal text."""

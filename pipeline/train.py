@@ -1,4 +1,4 @@
-"""The first stage: train the ANN, later the teacher."""
+"""The first stage: train the ANN, later the teacher. One from a file is trained already, and may be trained further."""
 
 from __future__ import annotations
 
@@ -9,18 +9,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..models import GraphNet, build_ann
-from ..models.datasets import Images
+from ..models.datasets import DATASETS, Images
+from .adopt.source import folded_of, of_import
+from .adopt.teacher import to_graphnet
 from .artefacts import architecture_of, load_splits, save_net
 from .metrics import accuracy
+from .recipe import Recipe
 from .stage import Stage, StageContext
 from .training import Task, correct, fit, predict
 
 
 def run(context: StageContext) -> dict[str, Any]:
-    """Train with cross-entropy, keep the best validation epoch, and evaluate it once on the test set."""
+    """Train with cross-entropy, keep the best validation epoch, and evaluate it once on the test set.
+
+    A network from `model.file` starts with the file's weights, which are epoch 0.
+    """
     recipe, device = context.recipe, context.device
     splits = load_splits(recipe)
-    net = build_ann(architecture_of(recipe), torch.Generator().manual_seed(recipe.seed)).to(device)
+    net, imported = _untrained(recipe)
+    net = net.to(device)
 
     def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         logits, _ = net(x)
@@ -44,7 +51,17 @@ def run(context: StageContext) -> dict[str, Any]:
     save_net(net, context.folder)
     hits = correct(classify(net, splits.test, device), splits.test)
     parameters = sum(p.numel() for p in net.parameters())
-    return {"test": accuracy(hits, len(splits.test)), "validation": history, "parameters": parameters}
+    metrics = {"test": accuracy(hits, len(splits.test)), "validation": history, "parameters": parameters}
+    return metrics | ({"notices": imported} if imported else {})
+
+
+def _untrained(recipe: Recipe) -> tuple[GraphNet, list[dict[str, str]]]:
+    """The network at epoch 0, and what importing it took: nothing for an architecture of the zoo."""
+    if recipe.model.file is None:
+        return build_ann(architecture_of(recipe), torch.Generator().manual_seed(recipe.seed)), []
+    dataset = DATASETS[recipe.data.name]
+    folded = folded_of(recipe.model, dataset.shape, dataset.n_classes)
+    return to_graphnet(folded), of_import(folded)
 
 
 def classify(ann: GraphNet, images: Images, device: torch.device) -> Tensor:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ...models import GraphNet, Spiking
 from ..artefacts import load_ann, load_into, load_splits, save_net
-from ..convert import calibration_batches, classify, classify_steps, refined_profile, skeleton
+from ..compensate import compensate
+from ..convert import calibration_batches, classify, classify_steps, convert, refined_profile, skeleton
 from ..folding import fold_batchnorm
 from ..metrics import accuracy
 from ..notices import notice
@@ -30,10 +32,12 @@ def run(context: StageContext) -> dict[str, Any]:
         device
     )
     calibration = calibration_batches(splits.train, recipe.convert.calibration_images, device)
+    notices = []
+    if recipe.refine.start == "compensated":
+        notices.append(compensate_(student, teacher, torch.cat(calibration)))
     method = METHODS[recipe.refine.method]
     options = options_as(method.config, recipe.refine.options, "refine.options")
     distiller = method.build(student, teacher, calibration, options)
-    notices = []
     if recipe.refine.start == "half_bias":
         add_half_bias_(student)
         notices.append(
@@ -72,6 +76,21 @@ def run(context: StageContext) -> dict[str, Any]:
         "notices": notices,
         **distiller.report(),
     }
+
+
+def compensate_(student: GraphNet, teacher: GraphNet, images: Tensor) -> dict[str, str]:
+    """Give the student what `compensate` finds for its neurons and timesteps, in place; the report's notice of it."""
+    profile = student.spiking[0].profile
+    made = compensate(teacher, images, profile, student.n_steps)
+    twin = convert(made.ann, made.thresholds, profile, student.n_steps, worth=made.worth)
+    student.load_state_dict(twin.state_dict())
+    return notice(
+        "all spiking layers",
+        f"thresholds, spikes' worth and biases were measured layer by layer; rates start within "
+        f"{max(made.errors.values()):.1%} of the activations' squares",
+        "neurons that reset hard lose what exceeds the threshold",
+        "refine.start: converted",
+    )
 
 
 @torch.no_grad()

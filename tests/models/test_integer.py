@@ -57,15 +57,21 @@ def test_decay_in_floats_is_the_chips_decay(states, constant):
     assert (kept.double() * 64).tolist() == chip_decay(np.array(states, np.int64), constant).tolist()
 
 
-CONVS = [(1, 1, 1, 3), (2, 1, 1, 3), (1, 1, 2, 3), (2, 0, 1, 1)]
+CONVS = [
+    (ConvWire(source=INPUT), (3, 3)),
+    (ConvWire(source=INPUT, stride=2), (3, 3)),
+    (ConvWire(source=INPUT, groups=2), (3, 3)),
+    (ConvWire(source=INPUT, stride=2, kernel=1), (1, 1)),
+    (ConvWire(source=INPUT, kernel=(1, 3), stride=(2, 1), padding=(0, 2), dilation=(1, 2)), (1, 3)),
+]
 
 
-@pytest.mark.parametrize(("stride", "padding", "groups", "kernel"), CONVS)
-def test_exact_convolution_has_torchs_gradients(stride, padding, groups, kernel):
-    x, weight = torch.randn(3, 4, 6, 6, generator=rng()), torch.randn(6, 4 // groups, kernel, kernel, generator=rng(1))
+@pytest.mark.parametrize(("wire", "kernel"), CONVS)
+def test_exact_convolution_has_torchs_gradients(wire, kernel):
+    x, weight = torch.randn(3, 4, 6, 6, generator=rng()), torch.randn(6, 4 // wire.groups, *kernel, generator=rng(1))
     mine, theirs = (leaf(x), leaf(weight)), (leaf(x), leaf(weight))
-    y = _ExactConv.apply(*mine, stride, padding, groups, False)
-    z = functional.conv2d(*theirs, None, stride, padding, 1, groups)
+    y = _ExactConv.apply(*mine, *wire.window[1:], wire.groups, False)
+    z = functional.conv2d(*theirs, None, *wire.window[1:], wire.groups)
     assert isinstance(y, torch.Tensor)
     torch.testing.assert_close(y, z, rtol=0, atol=0)
     head = torch.randn(z.shape, generator=rng(2))
@@ -75,14 +81,14 @@ def test_exact_convolution_has_torchs_gradients(stride, padding, groups, kernel)
         torch.testing.assert_close(a.grad, b.grad)
 
 
-@pytest.mark.parametrize(("stride", "padding", "groups", "kernel"), CONVS)
-def test_low_precision_rounds_the_gradient_and_not_the_sum(stride, padding, groups, kernel):
+@pytest.mark.parametrize(("wire", "kernel"), CONVS)
+def test_low_precision_rounds_the_gradient_and_not_the_sum(wire, kernel):
     """Spikes and grid weights are exact in bfloat16, which keeps 8 bits: its gradients are off by some 2^-8."""
     x = (torch.rand(3, 4, 6, 6, generator=rng()) < 0.4).float()
-    weight = torch.randint(-127, 128, (6, 4 // groups, kernel, kernel), generator=rng(1)).float() * 2
+    weight = torch.randint(-127, 128, (6, 4 // wire.groups, *kernel), generator=rng(1)).float() * 2
     fine, coarse = (leaf(x), leaf(weight)), (leaf(x), leaf(weight))
-    y = _ExactConv.apply(*fine, stride, padding, groups, False)
-    z = _ExactConv.apply(*coarse, stride, padding, groups, True)
+    y = _ExactConv.apply(*fine, *wire.window[1:], wire.groups, False)
+    z = _ExactConv.apply(*coarse, *wire.window[1:], wire.groups, True)
     assert isinstance(y, torch.Tensor)
     assert isinstance(z, torch.Tensor)
     assert torch.equal(y, z)

@@ -23,7 +23,9 @@ from spikeport.pipeline.convert import (
     skeleton,
 )
 from spikeport.pipeline.folding import fold_batchnorm
+from spikeport.pipeline.notices import of_conversion
 from spikeport.pipeline.recipe import parse
+from torch.nn import functional
 
 from . import tiny_nets
 
@@ -100,10 +102,10 @@ def powers_of_two(net: GraphNet) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("name", tiny_nets.ARCHITECTURES)
+@pytest.mark.parametrize("name", tiny_nets.WITH_VARIED)
 def test_both_forms_emit_the_same_spikes(name, profile):
     """T-CV-4: threshold form == weight form at every step, on a residual network too; the logits are equal."""
-    net = fold_batchnorm(tiny_nets.ann(tiny_nets.ARCHITECTURES[name]()))
+    net = fold_batchnorm(tiny_nets.ann(tiny_nets.WITH_VARIED[name]()))
     scales = powers_of_two(net)
     assert len(set(scales.values())) > 1
     twins = [convert(net, scales, PROFILES[profile], 8, form=form) for form in ("weight", "threshold")]
@@ -181,6 +183,53 @@ def test_the_converted_network_converges_to_the_ann(name):
     assert errors[1024] < 1e-2
     assert all(late < early for early, late in pairwise(errors.values()))
     assert errors[1024] < 10 * errors[4] * 4 / 1024 * len(architecture.units)
+
+
+def test_a_pool_fires_at_least_as_often_as_any_of_its_window():
+    """Its source's largest rate is the ANN's pool; the OR of a window is that or more, and never another value."""
+    architecture = tiny_nets.varied()
+    net = fold_batchnorm(tiny_nets.ann(architecture))
+    x = tiny_nets.images(architecture)
+    twin = convert(net, activation_scales(net, [x], 1.0), PROFILES["soft_if"], 64)
+    with torch.no_grad():
+        _, taps = twin(x, ["a", "pool"])
+    pool = architecture.units[1].pool
+    assert pool is not None
+    _, stride, padding, _ = pool.window
+    rates = {name: spikes.mean(0) for name, spikes in taps.items()}
+    largest = functional.max_pool2d(rates["a"], (2, 3), stride, padding)
+    every = functional.max_pool2d(taps["a"].flatten(0, 1), (2, 3), stride, padding)
+    assert bool((rates["pool"] >= largest).all())
+    assert bool((rates["pool"] > largest).any())  # so pooling is approximate
+    assert torch.equal(taps["pool"].flatten(0, 1), every)
+
+
+def test_a_pool_has_the_threshold_of_its_source_and_says_that_it_is_approximate():
+    architecture = tiny_nets.varied()
+    net = fold_batchnorm(tiny_nets.ann(architecture))
+    scales = activation_scales(net, [tiny_nets.images(architecture)], 0.99)
+    assert list(scales) == ["a", "pool", "b", "c.1", "c.2"]
+    assert scales["pool"] == scales["a"]
+    rows = {row["layer"]: row for row in of_conversion(net, scales, "99 % point")}
+    assert rows["pool"]["what"] == "max pooling of activations became an OR of spikes"
+    assert "clipped" in rows["a"]["what"]
+
+
+def test_a_ceiling_caps_the_threshold():
+    architecture = tiny_nets.varied()
+    net = fold_batchnorm(tiny_nets.ann(architecture))
+    x = 10 * tiny_nets.images(architecture, 32)
+    assert activation_scales(net, [x], 1.0)["b"] == 1.5
+
+
+def test_a_scaled_shortcut_keeps_its_scale():
+    architecture = tiny_nets.varied()
+    net = fold_batchnorm(tiny_nets.ann(architecture))
+    scales = {"a": 2.0, "pool": 2.0, "b": 5.0, "c.1": 3.0, "c.2": 7.0}
+    state = convert(net, scales, PROFILES["loihi"], 2).state_dict()
+    assert state["nodes.b.synapses.1.weighted.weight"].item() == pytest.approx(0.5 * 2 / 5)
+    assert state["nodes.c_2.synapses.1.weighted.weight"].item() == pytest.approx(3 / 7)
+    torch.testing.assert_close(state["nodes.a.synapses.0.bias"], net.state_dict()["nodes.a.synapses.0.bias"] / 2)
 
 
 def test_with_hard_reset_it_does_not_converge():

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnx
+import onnx.helper
+import onnx.numpy_helper
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,6 +142,98 @@ def test_the_identity_follows_the_training_and_nothing_else(written):
     other = ("seed=1", "train.lr=0.2", "data.validation=100", "model.architecture=vgg_strided", "name=b")
     assert {written("", change).identity() for change in same} == {base.identity()}
     assert len({base.identity(), *(written("", change).identity() for change in other)}) == len(other) + 1
+
+
+def test_a_recipe_names_an_architecture_unless_it_names_a_file(written):
+    assert written("").model.architecture == "digits_conv"
+    assert written("model: {architecture: null}").model.architecture == "digits_conv"
+    recipe = written("model: {file: net.onnx, mean: [0, 0.5], std: [1, 0.25]}")
+    assert recipe.model.architecture is None
+    assert (recipe.model.file, recipe.model.mean, recipe.model.std) == (Path("net.onnx"), [0, 0.5], [1, 0.25])
+
+
+def test_a_network_from_a_file_is_not_trained_unless_asked(written):
+    assert written("model: {file: net.onnx}").train.epochs == 0
+    assert written("model: {file: net.onnx}\ntrain: {lr: 0.1}").train.epochs == 0
+    assert written("model: {file: net.onnx}\ntrain: {epochs: 3}").train.epochs == 3
+    assert written("").train.epochs == 30
+
+
+def test_a_recipe_with_a_file_read_back_is_the_same(written):
+    recipe = written("model: {file: net.onnx, std: [0.5]}", "train.epochs=2")
+    assert Recipe.model_validate_json(recipe.canonical()) == recipe
+    assert parse(recipe.model_dump(mode="json")) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "{file: a.onnx, architecture: digits_conv}",
+            "architecture digits_conv and file a.onnx are both given; keep one",
+        ),
+        ("{mean: [0.5]}", "mean and std belong to a file"),
+        ("{architecture: digits_conv, std: [0.5]}", "mean and std belong to a file"),
+        ("{file: a.onnx, std: [0]}", r"model\.std\.0 is 0; .*greater than 0"),
+        ("{file: a.onnx, mean: []}", r"model\.mean is \[\]; .*at least 1 item"),
+        ("{file: 3}", r"model\.file is 3"),
+    ],
+)
+def test_a_model_that_is_not_one_network_is_refused(written, text, message):
+    with pytest.raises(BadInput, match=message):
+        written(f"model: {text}")
+
+
+def test_a_named_architecture_has_the_identity_it_always_had(written):
+    """Runs trained before recipes could name files are found again."""
+    assert written("").sections(("model", "seed")) == {"model": {"architecture": "digits_conv"}, "seed": 0}
+
+
+def onnx_file(path: Path, weight: float, external: bool = False) -> None:
+    """One Gemm without meaning, its weight inside the file or in `<name>.data` beside it."""
+    values = onnx.numpy_helper.from_array(np.full((4, 4), weight, np.float32), "w")
+    node = onnx.helper.make_node("Gemm", ["x", "w"], ["y"])
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4]) for name in "xy"]
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", ends[:1], ends[1:], [values]))
+    extra = {"save_as_external_data": True, "location": f"{path.name}.data", "size_threshold": 0} if external else {}
+    onnx.save(model, path, **extra)
+
+
+@pytest.mark.parametrize("external", [False, True])
+def test_the_identity_of_a_file_is_its_content_and_not_its_place(written, tmp_path, external):
+    paths = [tmp_path / folder / "net.onnx" for folder in ("a", "b", "c")]
+    for path, weight in zip(paths, (1.0, 1.0, 2.0), strict=True):
+        path.parent.mkdir()
+        onnx_file(path, weight, external)
+    first, copy, other = (written("", f"model.file={path}") for path in paths)
+    assert first.identity() == copy.identity() != other.identity()
+    assert first.identity() != written("", f"model.file={paths[0]}", "model.std=[0.5]").identity()
+    if external:  # the files themselves are alike
+        assert paths[0].read_bytes() == paths[2].read_bytes()
+
+
+def test_a_file_that_is_not_there_is_refused_before_anything_runs(written, tmp_path):
+    with pytest.raises(BadInput, match=r"net\.onnx: no such file"):
+        chain.check(written("", f"model.file={tmp_path / 'net.onnx'}"))
+    onnx_file(tmp_path / "net.onnx", 1.0, external=True)
+    chain.check(written("", f"model.file={tmp_path / 'net.onnx'}"))
+    (tmp_path / "net.onnx.data").unlink()
+    with pytest.raises(BadInput, match=r"cannot be read \(No such file or directory: .*net\.onnx\.data"):
+        chain.check(written("", f"model.file={tmp_path / 'net.onnx'}"))
+
+
+def test_data_outside_the_files_folder_are_never_opened(written, tmp_path):
+    onnx_file(tmp_path / "net.onnx", 1.0, external=True)
+    model = onnx.load(tmp_path / "net.onnx", load_external_data=False)
+    model.graph.initializer[0].external_data[0].value = "../elsewhere"
+    (tmp_path / "net.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(BadInput, match=r"data file '\.\./elsewhere' lies outside its folder"):
+        chain.check(written("", f"model.file={tmp_path / 'net.onnx'}"))
+
+
+def test_a_file_of_another_kind_is_refused(written, tmp_path):
+    with pytest.raises(BadInput, match=r"net\.nir: is no \.onnx file; a network that spikes already goes to"):
+        chain.check(written("", f"model.file={tmp_path / 'net.nir'}"))
 
 
 @dataclass(frozen=True, kw_only=True)

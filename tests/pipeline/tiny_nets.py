@@ -12,8 +12,11 @@ from spikeport.models import (
     Architecture,
     ConvWire,
     GraphNet,
+    IdentityWire,
     LinearWire,
+    PoolWire,
     Profile,
+    Synapses,
     Unit,
     build_ann,
 )
@@ -43,7 +46,25 @@ def residual() -> Architecture:
     return resnet((2, 8, 8), 3, name="residual", stem=4, widths=(4, 6), blocks=(1, 1))
 
 
+def varied() -> Architecture:
+    """What other people's networks have: uneven kernels, a bias per neuron, dilation, a max pool, scaled and dense
+    shortcuts, a ceiling."""
+    uneven = ConvWire(source=INPUT, kernel=(1, 3), stride=(1, 2), padding=(0, 1), norm=False, bias="neuron")
+    dilated = ConvWire(source="pool", kernel=(3, 2), padding=(2, 1), dilation=(2, 2), norm=False, bias="none")
+    units = (
+        Unit(name="a", channels=4, wires=(uneven,)),
+        Unit(name="pool", channels=4, wires=(PoolWire(source="a", kernel=(2, 3), stride=(2, 1), padding=(0, 1)),)),
+        Unit(name="b", channels=4, wires=(dilated, IdentityWire(source="pool", scale=0.5)), ceiling=1.5),
+        Unit(name="c.1", channels=16, wires=(LinearWire(source="b"),)),
+        Unit(name="c.2", channels=16, wires=(LinearWire(source="c.1"), IdentityWire(source="c.1"))),
+        Unit(name="readout", channels=3, wires=(LinearWire(source="c.2"),)),
+    )
+    return Architecture(name="varied", input_shape=(2, 6, 7), n_classes=3, units=units, taps=("a", "b", "c.1", "c.2"))
+
+
 ARCHITECTURES: dict[str, Callable[[], Architecture]] = {"chain": chain, "residual": residual}
+
+WITH_VARIED = {**ARCHITECTURES, "varied": varied}
 
 
 def generator(seed: int) -> torch.Generator:
@@ -64,7 +85,7 @@ def ann(architecture: Architecture, seed: int = 0) -> GraphNet:
                 module.bias.copy_(torch.randn(module.bias.shape, generator=rng) * 0.3)
                 module.running_mean.copy_(torch.randn(module.bias.shape, generator=rng) * 0.2)
                 module.running_var.copy_(torch.rand(module.bias.shape, generator=rng) + 0.5)
-        elif isinstance(module, nn.Linear):
+        elif isinstance(module, nn.Linear | Synapses) and module.bias is not None:
             with torch.no_grad():
                 module.bias.copy_(torch.randn(module.bias.shape, generator=rng) * 0.1)
     return net.eval()
