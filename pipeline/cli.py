@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 two things that should be equal differ; 2 the input or the request is wrong; 130 interrupted.
 Progress goes to stderr, results to stdout. Torch is imported only by the commands that compute. The commands on files
-are in `cli_tools`, those on other people's networks in `cli_deploy`.
+are in `cli_tools`, those on other people's networks in `cli_deploy` and `cli_preflight`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from . import cli_deploy, cli_tools
+from . import cli_deploy, cli_preflight, cli_tools
 from .allocator import keep_pages
 from .cli_common import More, Out, Quiet, RecipeFile, Settings, say, table, told
 from .cli_run import CONTINUE, finish
@@ -153,3 +153,4 @@ def models() -> None:
 
 cli_tools.register(app)
 cli_deploy.register(app)
+cli_preflight.register(app)
