@@ -9,6 +9,7 @@ later.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -152,8 +153,9 @@ class FloatGraph:
     assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        names = [node.name for node in self.nodes]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        counted = Counter(node.name for node in self.nodes)
+        names = counted.keys()
+        twice = sorted(name for name, count in counted.items() if count > 1)
         if twice:
             raise BadInput(f"{self.name}: node names are not unique: {', '.join(twice)}")
         for node in self.nodes:

@@ -22,8 +22,8 @@ from ..hw import (
     did_you_mean,
 )
 from ..hw.arithmetic import DECAY_ONE
+from .hdf5_fields import MAX_NEURONS, Fields
 from .netx_chain import DECAY_LIMITS, GEOMETRY_MAX, GROUPS_MAX, V_TH_LIMITS, check_numbers
-from .netx_fields import MAX_NEURONS, Fields
 
 SUPPORTED = ("input", "conv", "flatten", "dense", "dense_rec")
 AVERAGE = "average"

@@ -8,9 +8,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import h5py
 import numpy as np
 
 from ..hw import (
@@ -27,7 +25,8 @@ from ..hw import (
     UnsupportedLayer,
 )
 from ..hw.arithmetic import STATE_SHIFT
-from .netx_fields import HDF5_ERRORS, Fields
+from . import hdf5_fields
+from .hdf5_fields import Fields
 from .netx_layers import ChainReader, Layer, read_transform_fields
 from .netx_write import FORMAT_VERSION
 
@@ -71,7 +70,7 @@ def read(
     UnsupportedLayer for layers and neurons without a rule here; NotRepresentable where Lava would compute with other
     numbers than the file holds.
     """
-    with opened(path) as root:
+    with opened_net(path) as root:
         chain = _read_layers(root, num_layers)
         if "spikeport" in root and num_layers is None:
             network = _restore(root.group("spikeport"), chain)
@@ -85,7 +84,7 @@ def read_transform(path: str | os.PathLike[str]) -> Transform | None:
 
     Raises BadInput as `read`.
     """
-    with opened(path) as root:
+    with opened_net(path) as root:
         first = root.group("layer").group("0")
         if first.text("type") != "input" or "neuron" not in first:
             return None
@@ -94,16 +93,9 @@ def read_transform(path: str | os.PathLike[str]) -> Transform | None:
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[Fields]:
+def opened_net(path: str | os.PathLike[str]) -> Iterator[Fields]:
     """The root of a `.net` file. Raises BadInput if there is none, or it is not HDF5."""
-    path = Path(path)
-    try:
-        file = h5py.File(path, "r")
-    except FileNotFoundError:
-        raise BadInput(f"{path}: there is no such file; write one with export.netx.write") from None
-    except HDF5_ERRORS as error:
-        raise BadInput(f"{path}: not a readable HDF5 file (wrong kind, or truncated): {error}") from error
-    with file:
+    with hdf5_fields.opened(path, "write one with export.netx.write") as file:
         yield Fields(str(path), file)
 
 

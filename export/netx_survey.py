@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..hw import BadInput, SpikeportError
-from .netx_fields import Fields
+from .hdf5_fields import Fields
 from .netx_layers import ChainReader
-from .netx_read import layer_names, opened, read
+from .netx_read import layer_names, opened_net, read
 
 NEURON_FIELDS = {
     "CUBA": ("iDecay", "vDecay", "vThMant"),
@@ -86,7 +86,7 @@ class Survey:
 
 def survey(path: str | os.PathLike[str]) -> Survey:
     """Describe every layer of a netx file, runnable or not. Raises BadInput for a file without netx layers."""
-    with opened(path) as root:
+    with opened_net(path) as root:
         groups, chain = root.group("layer"), ChainReader()
         names = layer_names(groups)
         layers = [_layer(groups, name, chain, last=name == names[-1]) for name in names]

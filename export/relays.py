@@ -20,12 +20,12 @@ import numpy as np
 
 from ..hw import Connection, Conv, Cuba, Dense, DoesNotFit, Network, Population, UnsupportedLayer
 from ..hw.arithmetic import STATE_SHIFT
+from .hdf5_fields import MAX_ELEMENTS
 from .lowering_geometry import Pair
 from .lowering_links import with_groups
 from .lowering_plan import LayerPlan, forward
 from .lowering_rewrite import RelayRewrite, Rewrite, synapses_of
 from .netx_chain import file_bias
-from .netx_fields import MAX_ELEMENTS
 from .netx_weights import check_dense_weight
 
 

@@ -23,12 +23,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from ..hw import BadInput
+from .hdf5_fields import Fields, opened
 from .lava_compare import QUANTITIES, Quantity
-from .netx_fields import HDF5_ERRORS, Fields
 
 INPUTS = "inputs"
 MAX_BYTES = 1 << 32
@@ -168,11 +167,7 @@ def _npy(path: Path, member: zipfile.ZipInfo, reopen: Callable) -> np.ndarray:
 
 
 def _hdf5(path: Path) -> dict[str, np.ndarray]:
-    try:
-        file = h5py.File(path, "r")
-    except HDF5_ERRORS as error:
-        raise BadInput(f"{path}: not a readable HDF5 file (wrong kind, or truncated): {error}") from error
-    with file:
+    with opened(path, "record one with `spikeport record`") as file:
         root = Fields(str(path), file)
         arrays: dict[str, np.ndarray] = {}
         for name in root.names():

@@ -50,6 +50,8 @@ PROOF_SAMPLES = 16
 
 BATCH = 64
 
+HARD = "--reset hard"
+
 SUFFIXES = (".nir", ".onnx")
 
 
@@ -172,6 +174,8 @@ def _all_refusals(findings: Sequence[Finding]) -> Iterator[None]:
         yield
     except UnsupportedLayer as error:
         lines = [f"{row.where}: {row.what}; {row.fix}" for row in findings if row.severity == "refused"]
+        if lines and HARD in str(error):
+            lines.append(f"{HARD} accepts a hard reset")
         raise UnsupportedLayer("\n".join(lines) if lines else str(error)) from None
 
 

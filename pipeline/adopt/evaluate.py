@@ -104,7 +104,7 @@ def _current(unit: Unit, values: Mapping[str, Tensor]) -> Tensor:
 def bias_of(unit: Unit) -> Tensor:
     """A unit's bias with the axes of its activations, to add to a batch."""
     bias = tensor(unit.bias)
-    return bias.reshape(-1, *[1] * (len(unit.shape) - bias.ndim)) if bias.ndim else bias
+    return bias.reshape(*bias.shape, *[1] * (len(unit.shape) - bias.ndim))
 
 
 def _activate(unit: Unit, current: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ import numpy as np
 import torch.nn.functional as F
 
 from ...export.floatgraph import Affine, Conv, Flatten, GlobalAverage, Linear, Pair, Pool
-from ...export.floatgraph_shapes import out_shape
+from ...export.floatgraph_shapes import PRODUCTS_MAX, out_shape
 from ...hw import Shape, UnsupportedLayer
 from .evaluate import tensor
 from .folded import Same
@@ -117,17 +117,16 @@ def compose(inner: Conv, outer: Conv, source: Shape) -> Conv:
     axes = [_axis(inner, outer, source[i + 1], between[i + 1], after[i + 1], i) for i in range(2)]
     groups = math.gcd(inner.groups, outer.groups)
     rows, middle, columns = outer.weight.shape[0], inner.weight.shape[0], source[0]
-    if rows * (columns // groups) * axes[0].taps * axes[1].taps > WEIGHTS_MAX:
+    taps = axes[0].taps * axes[1].taps
+    products = math.prod((*inner.weight.shape[2:], *outer.weight.shape[2:], rows, middle // groups, columns // groups))
+    if rows * (columns // groups) * taps > WEIGHTS_MAX or products > PRODUCTS_MAX:
         raise CannotFold(
             f"composed, its kernel would be {axes[0].taps} x {axes[1].taps} over {columns} channels",
             "put a ReLU between the two maps",
         )
     a = _regrouped(inner.weight, inner.groups, groups).reshape(groups, middle // groups, -1, *inner.weight.shape[2:])
     b = _regrouped(outer.weight, outer.groups, groups).reshape(groups, rows // groups, -1, *outer.weight.shape[2:])
-    joint = np.zeros((groups, rows // groups, columns // groups, axes[0].taps, axes[1].taps))
-    for y_out, y_in, x_out, x_in in np.ndindex(b.shape[3], a.shape[3], b.shape[4], a.shape[4]):
-        y, x = axes[0].outer[y_out] + axes[0].inner[y_in], axes[1].outer[x_out] + axes[1].inner[x_in]
-        joint[..., y, x] += b[..., y_out, x_out] @ a[..., y_in, x_in]
+    joint = _joined(a, b, axes)
     return Conv(
         weight=joint.reshape(rows, columns // groups, axes[0].taps, axes[1].taps),
         stride=(axes[0].stride, axes[1].stride),
@@ -135,6 +134,26 @@ def compose(inner: Conv, outer: Conv, source: Shape) -> Conv:
         dilation=(axes[0].dilation, axes[1].dilation),
         groups=groups,
     )
+
+
+def _joined(a: np.ndarray, b: np.ndarray, axes: Sequence[_Axis]) -> np.ndarray:
+    """Sum of b[m] a[k] at the taps where each pair lands; one loop over the smaller kernel.
+
+    a: (groups, middle, in, kH, kW), inner; b: (groups, out, middle, kH, kW), outer; gives (groups, out, in, kH, kW).
+    """
+    joint = np.zeros((len(a), b.shape[1], a.shape[2], axes[0].taps, axes[1].taps))
+    loop_outer = math.prod(b.shape[3:]) <= math.prod(a.shape[3:])
+    fixed, spread = ([axis.outer for axis in axes], [axis.inner for axis in axes])
+    if not loop_outer:
+        fixed, spread = spread, fixed
+    for y, x in np.ndindex(*(b if loop_outer else a).shape[3:]):
+        if loop_outer:
+            part = np.einsum("grm,gmcyx->grcyx", b[..., y, x], a, optimize=True)
+        else:
+            part = np.einsum("grmyx,gmc->grcyx", b, a[..., y, x], optimize=True)
+        at = np.ix_([fixed[0][y] + n for n in spread[0]], [fixed[1][x] + n for n in spread[1]])
+        joint[..., at[0], at[1]] += part
+    return joint
 
 
 def _axis(inner: Conv, outer: Conv, size: int, between: int, after: int, axis: int) -> _Axis:

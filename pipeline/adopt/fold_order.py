@@ -44,7 +44,7 @@ def _one_ceiling(graph: FloatGraph) -> FloatGraph:
     """Of two ReLUs in a row the first takes the lower ceiling, if nothing else reads it, and the second none."""
     nodes = {node.name: node for node in graph.nodes}
     readers = _readers(graph)
-    for node in graph.nodes:
+    for node in (nodes[given.name] for given in reversed(graph.nodes)):
         first = nodes[node.inputs[0]] if node.inputs else node
         alone = readers[first.name] == 1 and first.name != graph.output
         if alone and isinstance(node.op, Relu) and isinstance(first.op, Relu) and node.op.ceiling is not None:

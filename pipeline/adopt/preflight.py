@@ -26,7 +26,8 @@ def preflight(
     """All findings about a network, in the order of its operations; none if it survives unchanged.
 
     network: a float graph, a torch module, or the path of an .onnx or .nir file. input_shape: (C, H, W) or (F,); a
-    module needs it, an ONNX file only where it leaves its input's shape open. Nothing is trained or written.
+    module needs it, an ONNX file only where it leaves its input's shape open. A NIR file that does not show its
+    framework is to be read with `nir_read.read` and given as a graph. Nothing is trained or written.
 
     Raises BadInput for a file that is damaged or of another kind, and for shapes that do not fit together.
     """
@@ -66,15 +67,17 @@ def _surveyed(
         try:
             return nir_read.read(path), ()
         except UnsupportedLayer as error:
-            return None, [_of_nir(path, line) for line in str(error).splitlines()]
+            return None, [_of_nir(line) for line in str(error).splitlines()]
     raise BadInput(
         f"{path}: a file of kind {path.suffix!r}; give an .onnx or .nir file, a torch module or a float graph"
     )
 
 
-def _of_nir(path: Path, line: str) -> Problem:
-    reason, _, way_out = line.partition("; ")
-    return Problem(node="", kind="", where=path.name, reason=reason, way_out=way_out, position=0)
+def _of_nir(line: str) -> Problem:
+    """One line of a refusal, `file: node: reason; way out`."""
+    told, _, way_out = line.partition("; ")
+    place, _, reason = told.rpartition(": ")
+    return Problem(node="", kind="", where=place, reason=reason, way_out=way_out, position=0)
 
 
 def _of_problem(problem: Problem) -> Finding:

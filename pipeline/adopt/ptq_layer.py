@@ -63,12 +63,13 @@ def rounded(form: Form, scale: float, sources: Mapping[str, Shape], chip: Chip) 
 
 def on_grid(weight: np.ndarray, chip: Chip) -> np.ndarray:
     """The nearest weights the chip holds, int64: even ones if both signs occur."""
-    if weight.min() < 0 < weight.max():
-        step = chip.weight_step
-        grid = (step * np.round(weight / step)).clip(chip.weight_min, chip.weight_max)
-        if grid.min() < 0 < grid.max():
-            return grid.astype(np.int64)
-    return np.round(weight).clip(-chip.one_sided_max, chip.one_sided_max).astype(np.int64)
+    if not weight.min() < 0 < weight.max():
+        return np.round(weight).clip(-chip.one_sided_max, chip.one_sided_max).astype(np.int64)
+    step = chip.weight_step
+    grid = (step * np.round(weight / step)).clip(chip.weight_min, chip.weight_max)
+    if grid.max() <= 0:  # the few of the other sign became 0, and one sign reaches less far
+        grid = grid.clip(min=-(chip.one_sided_max // step) * step)
+    return grid.astype(np.int64)
 
 
 def largest_by_weight(form: Form, chip: Chip) -> float:

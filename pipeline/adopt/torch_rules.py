@@ -16,13 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...export.floatgraph import Pair
-from ...export.reading import (
-    BATCH,
-    Activation,
-    NoRule,
-    Padded,
-    Place,
-    Value,
+from ...export.reading import BATCH, Activation, NoRule, Padded, Place, Value
+from ...export.reading_rules import (
     adaptive_average,
     average_pool,
     batch_norm,

@@ -6,13 +6,17 @@ file, the layer, the field, what was found and what is expected. Links are not f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import h5py
 import numpy as np
 
 from ..hw import BadInput
+from .hdf5_heaps import check_heaps, check_references
 
 T = TypeVar("T")
 
@@ -22,8 +26,30 @@ MAX_ELEMENTS = 1 << 27
 MAX_NEURONS = 1 << 24
 """Largest population, 16 Loihi 2 chips."""
 
+PLAIN_BYTES = 1 << 22
+DEFLATE_MOST = 1100
+"""A dataset beyond 4 MiB may be at most 1100 times what is stored of it: deflate reaches 1032. Stops forged shapes."""
+
 # h5py reports a damaged file with any of these, depending on which structure is hit.
 HDF5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError, OverflowError)
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike[str], way_out: str) -> Iterator[h5py.File]:
+    """An HDF5 file, open for reading. way_out: what a message says where there is no such file.
+
+    Raises BadInput for anything that is not a readable HDF5 file.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise BadInput(f"{path}: there is no such file; {way_out}")
+    try:
+        check_heaps(path)
+        file = h5py.File(path, "r")
+    except HDF5_ERRORS as error:
+        raise BadInput(f"{path}: not a readable HDF5 file (wrong kind, or truncated): {error}") from error
+    with file:
+        yield file
 
 
 class Fields:
@@ -58,6 +84,7 @@ class Fields:
         dataset = self._dataset(field)
         if dataset.shape not in ((), (1,)) or not self._is_text(dataset):
             raise self.fail(field, f"{dataset.dtype} {dataset.shape}", "one string")
+        self._check_strings(field, dataset)
         value = self._guard(field, lambda: dataset[()] if dataset.shape == () else dataset[0])
         try:
             return value.decode("ascii") if isinstance(value, bytes) else str(value)
@@ -140,7 +167,24 @@ class Fields:
             raise self.fail(field, f"dtype {dataset.dtype}", wanted)
         if _product(dataset.shape) > MAX_ELEMENTS:
             raise self.fail(field, f"shape {dataset.shape}", f"at most {MAX_ELEMENTS} values")
+        size = _product(dataset.shape) * dataset.dtype.itemsize
+        stored = self._guard(field, lambda: dataset.id.get_storage_size())
+        if size > PLAIN_BYTES and size > DEFLATE_MOST * stored:
+            raise self.fail(field, f"shape {dataset.shape} in {stored} bytes", "the values themselves")
         return self._guard(field, lambda: np.asarray(dataset[()]))
+
+    def _check_strings(self, field: str, dataset: h5py.Dataset) -> None:
+        """Raise BadInput for strings whose length or place the file cannot hold; they are not yet read."""
+        path, count = Path(self._group.file.filename), int(np.prod(dataset.shape))
+        if dataset.dtype.kind == "S":
+            if dataset.dtype.itemsize * count > path.stat().st_size:
+                raise self.fail(field, f"dtype {dataset.dtype}", "strings of the file's size at most")
+            return
+        at = self._guard(field, lambda: dataset.id.get_offset())
+        if at is None:
+            raise self.fail(field, "strings in chunks", "them in one piece")
+        if not check_references(path, at, count):
+            raise self.fail(field, "references to no string", "strings; the file is damaged")
 
     @staticmethod
     def _is_text(dataset: h5py.Dataset) -> bool:
