@@ -15,7 +15,7 @@ class Chip:
     weight_min, weight_max, weight_step: grid of a matrix that has both signs. one_sided_max: largest magnitude of a
     matrix of one sign. v_th_max, bias_min, bias_max: mantissas (entering the state shifted left by 6).
     conv_sum_max, dense_sum_max: largest magnitude of one synaptic sum `a`. payload_bits_max: 0 if spikes are binary.
-    bias_exp_free: whether a bias has an exponent of its own (else it is shifted by 6). delay_max: timesteps.
+    bias_exp_max: largest exponent of a bias. delay_max: timesteps a synapse can hold a spike back.
     sources: where each number is published, by field name.
     """
 
@@ -30,7 +30,7 @@ class Chip:
     conv_sum_max: int
     dense_sum_max: int
     payload_bits_max: int
-    bias_exp_free: bool
+    bias_exp_max: int
     delay_max: int
     kernel_max: int
     groups_max: int

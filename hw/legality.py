@@ -97,8 +97,8 @@ def _neuron(population: Population, neuron: Cuba, chip: Chip) -> Iterator[str]:
             f"{name}: threshold mantissa {neuron.v_th_mant} is outside {chip.name}'s 1..{chip.v_th_max}; "
             "scale the layer's weights, bias and threshold together"
         )
-    if neuron.bias_exp != STATE_SHIFT and neuron.bias_mant.any() and not chip.bias_exp_free:
-        yield f"{name}: bias exponent {neuron.bias_exp}, {chip.name} shifts by {STATE_SHIFT}; scale the mantissa"
+    if neuron.bias_exp > chip.bias_exp_max:
+        yield f"{name}: bias exponent {neuron.bias_exp} exceeds {chip.name}'s {chip.bias_exp_max}; scale the mantissa"
     low, high = int(neuron.bias_mant.min(initial=0)), int(neuron.bias_mant.max(initial=0))
     if low < chip.bias_min or high > chip.bias_max:
         worst = low if low < chip.bias_min else high
