@@ -6,7 +6,8 @@ The report on a run is in `sim.report`, which is imported on its own.
 from .constants import CONVENTIONS, Constant, Convention
 from .counts import Counts, dense_macs, fan_out, is_graded, n_synapses, neuron_updates
 from .energy import Choices, ConnectionRow, EnergyReport, PopulationRow, price
-from .run import run
+from .run import largest_sums, run
+from .simulator import Simulator
 from .trace import Trace
 
 __all__ = [
@@ -18,10 +19,12 @@ __all__ = [
     "Counts",
     "EnergyReport",
     "PopulationRow",
+    "Simulator",
     "Trace",
     "dense_macs",
     "fan_out",
     "is_graded",
+    "largest_sums",
     "n_synapses",
     "neuron_updates",
     "price",

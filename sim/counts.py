@@ -1,28 +1,28 @@
 """Exact event counts: which spike reaches how many synapses.
 
 A neuron's **fan-out** under a connection is the number of synapses a spike of it reaches: for `Dense` one per output,
-for `Conv` the target positions that lie inside the target (padding and the border of a strided kernel reach nothing)
-times the output channels of its group. Summed over the spikes that were really sent it gives the synaptic operations,
+for `OneToOne` one, for `Conv` the target positions that lie inside the target (padding and the border of a strided
+kernel reach nothing) times the output channels of its group. A recurrent connection is counted as the pair (p, p).
+Summed over the spikes that were really sent it gives the synaptic operations,
 
     synops[t, b] = sum over neurons of [neuron spiked at timestep t in sample b] * fan_out(neuron),
 
-an integer, with no mean firing rate in between. *Stored* counts every synapse, zero weights included (SpikingJelly's
-`SynOpCounter`); *effective* counts the non-zero ones (NeuroBench's `SynapticOperations`). A graded spike is any payload
-but zero; its operations multiply (MAC), those of a binary spike only add (AC).
+an integer, with no mean firing rate in between. An operation is counted at the timestep its spike is sent, whatever the
+delay, and also where the spike would arrive after the sample's end. *Stored* counts every synapse, zero weights
+included (SpikingJelly's `SynOpCounter`); *effective* counts the non-zero ones (NeuroBench's `SynapticOperations`). A
+graded spike is any payload but zero; its operations multiply (MAC), those of a binary spike only add (AC).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import torch
 
-from ..hw import BadInput, Connection, Conv, Network, Population, Shape, Source, did_you_mean
-from .exact import FLOAT32_EXACT, sum_dtype
+from ..hw import BadInput, Connection, Conv, Network, OneToOne, Shape, Source, did_you_mean
 
 Pair = tuple[str, str]
 """(source, target). Connections that join the same two populations are counted together."""
@@ -35,12 +35,14 @@ class Counts:
     """Events per timestep and sample. Every value is int64 of shape (T, B), on the CPU.
 
     spikes: by population, sources included. synops: by (source, target), stored synapses reached.
-    synops_effective: the same without zero weights.
+    synops_effective: the same without zero weights. overflows: by population that the run watched (`sim.run`'s `chip`),
+    synaptic sums of a magnitude above `hw.sum_limit`; all must be zero.
     """
 
     spikes: dict[str, torch.Tensor]
     synops: dict[Pair, torch.Tensor]
     synops_effective: dict[Pair, torch.Tensor]
+    overflows: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def n_steps(self) -> int:
@@ -56,7 +58,7 @@ class Counts:
     def merge(parts: Sequence[Counts]) -> Counts:
         """The counts of several runs of one network, their samples side by side.
 
-        Raises BadInput for no parts, or for parts of different networks.
+        Raises BadInput for no parts, for parts of different networks, or for parts of which only some were watched.
         """
         if not parts:
             raise BadInput("merge: there are no counts to merge; pass those of at least one run")
@@ -68,12 +70,22 @@ class Counts:
                     f"merge: part {i} counts {sorted(part.spikes)} over {part.n_steps} timesteps, the first part "
                     f"{sorted(first.spikes)} over {first.n_steps}; merge runs of one network only"
                 )
+            if part.overflows.keys() != first.overflows.keys():
+                raise BadInput(
+                    f"merge: part {i} watched the sums of {sorted(part.overflows)}, the first part those of "
+                    f"{sorted(first.overflows)}; run all parts with the same chip"
+                )
 
         def joined(field: str) -> dict:
             tables = [getattr(part, field) for part in parts]
             return {key: torch.cat([table[key] for table in tables], dim=1) for key in tables[0]}
 
-        return Counts(spikes=joined("spikes"), synops=joined("synops"), synops_effective=joined("synops_effective"))
+        return Counts(
+            spikes=joined("spikes"),
+            synops=joined("synops"),
+            synops_effective=joined("synops_effective"),
+            overflows=joined("overflows"),
+        )
 
     def spikes_per_sample(self) -> dict[str, float]:
         """Mean number of spikes of each population over one sample (all timesteps)."""
@@ -92,6 +104,8 @@ def fan_out(connection: Connection, source: Shape, *, effective: bool = False) -
     """
     target = connection.out_shape(source)
     present = connection.weight != 0 if effective else np.ones(connection.weight.shape, bool)
+    if isinstance(connection, OneToOne):
+        return np.full(source, int(present), np.int64)
     if not isinstance(connection, Conv):
         return present.sum(axis=0, dtype=np.int64).reshape(source)
     rows = _reach(source[1], target[1], connection, axis=0)
@@ -111,7 +125,7 @@ def dense_macs(network: Network, connection: Connection, how: DenseMacs = "edge_
     if how not in ("edge_exact", "formula"):
         raise BadInput(f"dense_macs: unknown count {how!r}; {did_you_mean(how, ('edge_exact', 'formula'))}")
     source = network[connection.source].shape
-    if how == "edge_exact":
+    if how == "edge_exact" or not isinstance(connection, Conv):
         return int(fan_out(connection, source).sum())
     positions = int(np.prod(connection.out_shape(source)[1:]))
     return connection.weight.size * positions
@@ -138,36 +152,6 @@ def is_graded(network: Network, name: str) -> bool:
     return isinstance(neuron, Source) and neuron.payload_bits > 0
 
 
-class EventCounter:
-    """Counts the spikes of one population and what they reach, in one pass over them.
-
-    The fan-outs are columns of one matrix; a product with the spikes sums them. It is cut into blocks of neurons small
-    enough that no partial sum leaves the exact range of float32.
-    """
-
-    def __init__(self, network: Network, population: Population, device: torch.device) -> None:
-        self.graded = is_graded(network, population.name)
-        self.pairs = [(c.source, c.target) for c in network.outgoing(population.name)]
-        columns = [np.ones(population.size, np.int64)]
-        for connection in network.outgoing(population.name):
-            for effective in (False, True):
-                columns.append(fan_out(connection, population.shape, effective=effective).reshape(-1))
-        matrix = np.stack(columns, axis=1)
-        self.dtype = sum_dtype(int(matrix.max()), device, population.name)
-        cuts = _cuts(matrix.max(axis=1)) if self.dtype == torch.float32 else [0, population.size]
-        self.blocks = [
-            (start, stop, torch.from_numpy(matrix[start:stop]).to(device, self.dtype)) for start, stop in pairwise(cuts)
-        ]
-
-    def count(self, spikes: torch.Tensor) -> list[torch.Tensor]:
-        """spikes: (T, B, *shape), any dtype. Returns int64 (T, B) each: the spikes, then per pair stored, effective."""
-        rows = spikes.flatten(2).flatten(0, 1)
-        events = (rows != 0).to(self.dtype) if self.graded else rows.to(self.dtype)
-        totals = sum((events[:, start:stop] @ part).to(torch.int64) for start, stop, part in self.blocks)
-        assert isinstance(totals, torch.Tensor)  # a population has at least one neuron
-        return list(totals.reshape(*spikes.shape[:2], -1).unbind(-1))
-
-
 def _reach(source: int, target: int, conv: Conv, axis: int) -> np.ndarray:
     """Which source position meets which kernel tap along one axis. int64 0/1 of shape (source, kernel).
 
@@ -179,14 +163,3 @@ def _reach(source: int, target: int, conv: Conv, axis: int) -> np.ndarray:
     whole = start % conv.stride[axis] == 0
     inside = (start >= 0) & (start // conv.stride[axis] < target)
     return (whole & inside).astype(np.int64)
-
-
-def _cuts(largest: np.ndarray) -> list[int]:
-    """Block borders such that the sum of `largest` within a block stays below 2^24 (each entry does already)."""
-    cuts, total = [0], 0
-    for i, value in enumerate(largest.tolist()):
-        if total + value >= FLOAT32_EXACT:
-            cuts.append(i)
-            total = 0
-        total += value
-    return [*cuts, len(largest)]

@@ -18,10 +18,10 @@ class Trace:
     timestep as the register holds it, in units of 2^-6 mantissa: a lossless integrator has v = 64 * (sum of its
     synaptic sums and biases). Nothing is shifted down. For a `spike_count` read-out it is the number of spikes.
 
-    counts: int64 (T, B) per population and per connection.
+    counts: int64 (T, B) per population and per connection; also of sums beyond the chip's range, where watched.
 
     spikes, u, v: by population, (T, B, *shape); empty unless recorded. spikes: uint8, also the input's payloads (int32
-    where they have more than 8 bits). u: int32. v: int32 after the reset, as Lava's register shows it.
+    where they are signed or have more than 8 bits). u: int32. v: int32 after the reset, as Lava's register shows it.
     """
 
     readout: torch.Tensor

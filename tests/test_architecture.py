@@ -15,7 +15,7 @@ CHAIN = {"hw", "models", "export", "sim"}
 MAY_USE = {
     "hw": (set(), {"numpy"}),
     "models": ({"hw"}, {"numpy", "torch", "norse", "sklearn", "PIL"}),
-    "export": ({"hw"}, {"numpy", "h5py", "onnx", "nir"}),
+    "export": ({"hw"}, {"numpy", "h5py", "onnx", "google", "nir"}),
     "sim": ({"hw"}, {"numpy", "torch", "numba", "pydantic", "matplotlib", "jinja2", "markupsafe"}),
     "pipeline": (CHAIN, {"numpy", "torch", "pydantic", "pydantic_core", "yaml", "safetensors", "rich", "typer"}),
 }

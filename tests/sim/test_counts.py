@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from spikeport import hw, sim
-from spikeport.sim.counts import EventCounter
+from spikeport.sim.counter import EventCounter
 
 from . import twin
 from .networks import dense_chain, network, networks, runs
@@ -37,8 +37,8 @@ def test_fan_out_and_synapses_equal_an_enumeration(net: hw.Network) -> None:
     for connection in net.connections:
         source = net[connection.source]
         every = twin.synapses(connection, source.shape)
-        stored = np.bincount([start for start, _, _ in every], minlength=source.size)
-        present = np.bincount([start for start, _, w in every if w], minlength=source.size)
+        stored = np.bincount([start for start, _, _, _ in every], minlength=source.size)
+        present = np.bincount([start for start, _, w, _ in every if w], minlength=source.size)
         assert np.array_equal(sim.fan_out(connection, source.shape), stored.reshape(source.shape))
         assert np.array_equal(sim.fan_out(connection, source.shape, effective=True), present.reshape(source.shape))
         assert sim.dense_macs(net, connection) == len(every)
@@ -126,7 +126,8 @@ def test_counts_above_2_to_the_24_are_exact(sources: int, targets: int) -> None:
     net = dense_chain([np.ones((targets, sources), np.int16)])
     spikes = torch.ones(1, 2, sources)
     spikes[0, 1, 0] = 0
-    n_spikes, stored, effective = EventCounter(net, net["in"], torch.device("cpu")).count(spikes)
+    counter = EventCounter(net, net["in"], torch.device("cpu"))
+    n_spikes, stored, effective = counter.count(spikes.transpose(0, 1)).permute(2, 1, 0)
     assert n_spikes.tolist() == [[sources, sources - 1]]
     assert stored.tolist() == effective.tolist() == [[sources * targets, (sources - 1) * targets]]
 
