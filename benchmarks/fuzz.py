@@ -128,6 +128,7 @@ def _run(folder: Path, files: int, workers: int, seeds: list[str]) -> tuple[dict
         counts[kind][next((what for what in NEVER if outcome.startswith(what)), outcome)] += 1
         if outcome.startswith(NEVER):
             troubles.append(f"{number} {seeds[number % len(seeds)]}: {outcome}")
+            print(troubles[-1], flush=True)
 
     while waiting or running:
         while waiting and len(running) < workers:

@@ -165,6 +165,8 @@ class Fields:
         if dataset.dtype.kind not in kinds:
             wanted = "integers" if kinds == "iu" else "integers or floats"
             raise self.fail(field, f"dtype {dataset.dtype}", wanted)
+        if dataset.dtype.itemsize > 8:
+            raise self.fail(field, f"dtype {dataset.dtype}", "numbers of at most 64 bits")
         if _product(dataset.shape) > MAX_ELEMENTS:
             raise self.fail(field, f"shape {dataset.shape}", f"at most {MAX_ELEMENTS} values")
         size = _product(dataset.shape) * dataset.dtype.itemsize

@@ -54,6 +54,13 @@ def test_a_folder(tmp_path):
         netx.read(tmp_path)
 
 
+def test_numbers_wider_than_float64_are_refused(path):
+    """What a long double can hold and a float64 cannot would silently become zero."""
+    replace(path, "layer/1/weight", np.full((3, 2), np.longdouble("1e-4000")))
+    with pytest.raises(hw.BadInput, match=r"weight: found dtype float128, expected numbers of at most 64 bits"):
+        netx.read(path)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_a_truncated_file(path, share):
     content = path.read_bytes()
