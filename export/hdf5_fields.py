@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 
 from ..hw import BadInput
+from .hdf5_chunks import damage
 from .hdf5_heaps import check_heaps, check_references
 
 T = TypeVar("T")
@@ -173,6 +174,9 @@ class Fields:
         stored = self._guard(field, lambda: dataset.id.get_storage_size())
         if size > PLAIN_BYTES and size > DEFLATE_MOST * stored:
             raise self.fail(field, f"shape {dataset.shape} in {stored} bytes", "the values themselves")
+        found = self._guard(field, lambda: damage(dataset))
+        if found is not None:
+            raise self.fail(field, found, "all its values, whole")
         return self._guard(field, lambda: np.asarray(dataset[()]))
 
     def _check_strings(self, field: str, dataset: h5py.Dataset) -> None:

@@ -1,5 +1,7 @@
 """Files that are not what they claim: not HDF5, cut off, pointing elsewhere, forged, altered."""
 
+import zlib
+
 import h5py
 import numpy as np
 import pytest
@@ -58,6 +60,42 @@ def test_numbers_wider_than_float64_are_refused(path):
     """What a long double can hold and a float64 cannot would silently become zero."""
     replace(path, "layer/1/weight", np.full((3, 2), np.longdouble("1e-4000")))
     with pytest.raises(hw.BadInput, match=r"weight: found dtype float128, expected numbers of at most 64 bits"):
+        netx.read(path)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_compressed_weights_are_read(path, shuffle):
+    before = netx.read(path)
+    with h5py.File(path) as file:
+        weight = file["layer/1/weight"][()]
+    replace(path, "layer/1/weight", weight, compression="gzip", chunks=(2, 1), shuffle=shuffle)
+    assert hw.same(netx.read(path), before)
+
+
+def test_a_chunk_that_unpacks_to_less_is_refused(path):
+    """The HDF5 library would fill up with whatever memory held."""
+    replace(path, "layer/1/weight", np.zeros((3, 2), np.int16), compression="gzip", chunks=(3, 2))
+    with h5py.File(path, "a") as file:
+        file["layer/1/weight"].id.write_direct_chunk((0, 0), zlib.compress(bytes(10)))
+    with pytest.raises(hw.BadInput, match="weight: found part 0 damaged, expected all its values"):
+        netx.read(path)
+
+
+def test_a_missing_chunk_is_refused(path):
+    """The HDF5 library would take it for zeros."""
+    with h5py.File(path, "a") as file:
+        del file["layer/1/weight"]
+        weight = file.create_dataset("layer/1/weight", (3, 2), "i2", chunks=(1, 2))
+        weight[:2] = 2
+    with pytest.raises(hw.BadInput, match="weight: found 2 of its 3 parts"):
+        netx.read(path)
+
+
+def test_values_that_were_never_stored_are_refused(path):
+    with h5py.File(path, "a") as file:
+        del file["layer/1/weight"]
+        file.create_dataset("layer/1/weight", (3, 2), "i2")
+    with pytest.raises(hw.BadInput, match="weight: found no stored values"):
         netx.read(path)
 
 
@@ -130,7 +168,7 @@ def test_a_chunk_that_does_not_decompress_is_named(path):
     replace(path, "layer/1/weight", np.zeros((3, 2), "i2"), chunks=(3, 2), compression="gzip")
     with h5py.File(path, "a") as file:
         file["layer/1/weight"].id.write_direct_chunk((0, 0), b"not gzip")
-    with pytest.raises(hw.BadInput, match="layer: 1: weight cannot be read, the file is damaged"):
+    with pytest.raises(hw.BadInput, match="layer: 1: weight: found part 0 damaged"):
         netx.read(path)
 
 
