@@ -11,9 +11,7 @@ The result equals `sim.run`'s, number by number. The graph travels to the Lava e
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,21 +20,19 @@ from typing import Any
 import numpy as np
 
 from ..hw import (
-    BadInput,
     Connection,
     Conv,
     Cuba,
     Dense,
     Network,
     NotRepresentable,
-    OracleFailed,
-    Population,
     Source,
     UnsupportedLayer,
 )
 from ..hw.connections import OneToOne
-from .lava_compare import DTYPES, QUANTITIES, LavaTrace
-from .lava_process import RUNNER_FOLDER, execute, find_python, log_tail
+from .lava_compare import LavaTrace
+from .lava_jobs import checked_inputs, lava_order, run_jobs
+from .lava_process import RUNNER_FOLDER
 from .lowering_links import identity
 from .netx_chain import BIAS_LIMITS, GEOMETRY_MAX, GROUPS_MAX
 
@@ -82,14 +78,15 @@ def run_many(
     fast_conv: bool = False,
 ) -> list[LavaTrace]:
     """`run` for several graphs in one Lava process, which saves its start (about 1 s) for all but the first."""
-    interpreter = find_python(python)
-    with tempfile.TemporaryDirectory(prefix="spikeport-lava-") as folder:
-        orders = [_prepare(job, Path(folder) / str(i), fast_conv) for i, job in enumerate(jobs)]
-        jobs_file = Path(folder) / "jobs.json"
-        jobs_file.write_text(json.dumps(orders))
-        log = Path(folder) / "log.txt"
-        execute([str(interpreter), "-I", str(RUNNER), str(jobs_file)], log=log, timeout_s=timeout_s)
-        return [_collect(job, Path(folder) / str(i), log) for i, job in enumerate(jobs)]
+    return run_jobs(
+        RUNNER,
+        jobs,
+        lambda job, folder: _prepare(job, folder, fast_conv),
+        lambda job: [population for population, _ in job.network.neurons],
+        lambda job: "the graph",
+        timeout_s=timeout_s,
+        python=python,
+    )
 
 
 def levels(network: Network) -> dict[str, int]:
@@ -107,16 +104,14 @@ def _prepare(job: Job, folder: Path, fast_conv: bool) -> dict[str, Any]:
     if len(network.sources) != 1:
         raise UnsupportedLayer(f"lava: the graph has {len(network.sources)} sources, one input feeds exactly 1")
     source = network.sources[0]
-    inputs = _checked_inputs(job.inputs, source, network.n_steps).swapaxes(0, 1)
-    folder.mkdir()
+    inputs = checked_inputs(job.inputs, source, network.n_steps)
+    inputs = np.broadcast_to(inputs, (network.n_steps, *inputs.shape[1:])).swapaxes(0, 1)
     level = levels(network)
-    arrays: dict[str, np.ndarray] = {"inputs": np.ascontiguousarray(_lava_order(inputs), dtype=np.int32)}
+    arrays: dict[str, np.ndarray] = {"inputs": np.ascontiguousarray(lava_order(inputs), dtype=np.int32)}
     populations = []
     for index, (population, neuron) in enumerate(network.neurons):
         _check_neuron(population.name, neuron)
-        arrays[f"bias.{index}"] = np.ascontiguousarray(
-            _lava_order(neuron.bias_over(population.shape)[None, None])[0, 0]
-        )
+        arrays[f"bias.{index}"] = np.ascontiguousarray(lava_order(neuron.bias_over(population.shape)[None, None])[0, 0])
         populations.append(
             {
                 "name": population.name,
@@ -137,7 +132,6 @@ def _prepare(job: Job, folder: Path, fast_conv: bool) -> dict[str, Any]:
     assert isinstance(source.neuron, Source)
     return {
         "arrays": str(folder / "arrays.npz"),
-        "out": str(folder),
         "fast_conv": fast_conv,
         "n_steps": network.n_steps,
         "source": {"name": source.name, "payload_bits": source.neuron.payload_bits},
@@ -212,46 +206,3 @@ def _sign_mode(connection: Dense) -> str:
 def _flat_order(shape: tuple[int, ...]) -> np.ndarray:
     """For each neuron in Lava's flat order of a population, its index in ours. int64 (n,)."""
     return np.arange(int(np.prod(shape))).reshape(shape).transpose().reshape(-1)
-
-
-def _lava_order(values: np.ndarray) -> np.ndarray:
-    """Swap (.., .., C, H, W) and Lava's (.., .., W, H, C), either way; (.., .., F) stays."""
-    return values.swapaxes(2, 4) if values.ndim == 5 else values
-
-
-def _checked_inputs(inputs: np.ndarray, source: Population, n_steps: int) -> np.ndarray:
-    """Inputs as (T, B, *shape), or BadInput."""
-    given = np.asarray(inputs)
-    inputs = given if given.ndim != 1 + len(source.shape) else np.broadcast_to(given, (n_steps, *given.shape))
-    if inputs.ndim != 2 + len(source.shape) or inputs.shape[2:] != source.shape or len(inputs) != n_steps:
-        raise BadInput(
-            f"lava: inputs of shape {given.shape}, expected (B, *{source.shape}) or ({n_steps}, B, *{source.shape})"
-        )
-    if not np.issubdtype(inputs.dtype, np.integer):
-        raise BadInput(f"lava: inputs are {inputs.dtype}, spikes carry integers; quantize the inputs first")
-    assert isinstance(source.neuron, Source)
-    low, high = source.neuron.min_payload, source.neuron.max_payload
-    if inputs.size == 0 or inputs.min() < low or inputs.max() > high:
-        found = f"{inputs.min()}..{inputs.max()}" if inputs.size else "no samples"
-        raise BadInput(f"lava: inputs hold {found}, {source.name} carries {low}..{high}")
-    return inputs
-
-
-def _collect(job: Job, folder: Path, log: Path) -> LavaTrace:
-    try:
-        result = json.loads((folder / "result.json").read_text())
-    except FileNotFoundError:
-        raise OracleFailed(f"lava: no result for the graph; the log ends:\n{log_tail(log)}") from None
-    records: dict[str, dict[str, np.ndarray]] = {quantity: {} for quantity in QUANTITIES}
-    neurons = list(job.network.neurons)
-    for index, (population, _) in enumerate(neurons):
-        for quantity in QUANTITIES:
-            values = _lava_order(np.load(folder / f"{index}.{quantity}.npy", allow_pickle=False))
-            records[quantity][population.name] = np.ascontiguousarray(values, dtype=DTYPES[quantity])
-    return LavaTrace(
-        **records,
-        layers_written=len(neurons),
-        layers_built=result["layers_built"],
-        seconds=result["seconds"],
-        versions=result["versions"],
-    )
