@@ -10,6 +10,7 @@ later.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -178,3 +179,14 @@ class FloatGraph:
     def source(self) -> Node:
         """The one input."""
         return next(node for node in self.nodes if isinstance(node.op, Input))
+
+
+def reachable(start: str, steps: Mapping[str, Sequence[str]]) -> set[str]:
+    """A node and all that one gets to from it. steps: by node, the nodes one step away."""
+    found, waiting = {start}, [start]
+    while waiting:
+        for name in steps[waiting.pop()]:
+            if name not in found:
+                found.add(name)
+                waiting.append(name)
+    return found

@@ -101,7 +101,7 @@ def compare(trace: LavaTrace, expected: Mapping[str, Mapping[str, np.ndarray]]) 
             different = wanted != found
             values += found.size
             mismatches += int(different.sum())
-            here = _first_difference(different, wanted, found, layer, quantity)
+            here = first_difference(different, wanted, found, layer, quantity)
             if here is not None:
                 rank = (here.timestep, depth, here.sample)
                 if first is None or rank < first[0]:
@@ -116,9 +116,10 @@ def compare(trace: LavaTrace, expected: Mapping[str, Mapping[str, np.ndarray]]) 
     )
 
 
-def _first_difference(
+def first_difference(
     different: np.ndarray, expected: np.ndarray, found: np.ndarray, layer: str, quantity: Quantity
 ) -> Divergence | None:
+    """The first entry of `different`, (T, B, *shape), as a divergence; None if nothing differs."""
     if not different.any():
         return None
     where = np.unravel_index(int(different.argmax()), different.shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from ..hw import BadInput
+from .floatgraph import reachable
 from .nir_file import RawGraph, RawNode
 
 
@@ -15,10 +16,10 @@ def leading_to(graph: RawGraph, source: RawNode, sink: RawNode) -> set[str]:
     not reach.
     """
     reads, readers = _neighbours(graph)
-    reached = _reachable(source.name, readers)
+    reached = reachable(source.name, readers)
     if sink.name not in reached:
         raise BadInput(f"{graph.path}: no path leads from {source.name} to {sink.name}; the edges are incomplete")
-    kept = _reachable(sink.name, reads)
+    kept = reachable(sink.name, reads)
     if lost := sorted(kept - reached):
         raise BadInput(f"{graph.path}: {lost[0]} leads to the output, but nothing leads to it; connect it to the input")
     return kept
@@ -53,7 +54,7 @@ def _beginning(
     """The first waiting node that reads something done, and waits for nothing but its own loop."""
     for name in waiting:
         missing = {a for a in reads[name] if a not in done}
-        if len(missing) < len(reads[name]) and missing <= _reachable(name, readers):
+        if len(missing) < len(reads[name]) and missing <= reachable(name, readers):
             return name
     raise BadInput(f"{graph.path}: {waiting[0]} waits for a loop that nothing leads to; connect it to the input")
 
@@ -65,13 +66,3 @@ def _neighbours(graph: RawGraph) -> tuple[dict[str, list[str]], dict[str, list[s
         reads[b].append(a)
         readers[a].append(b)
     return reads, readers
-
-
-def _reachable(start: str, steps: dict[str, list[str]]) -> set[str]:
-    found, waiting = {start}, [start]
-    while waiting:
-        for name in steps[waiting.pop()]:
-            if name not in found:
-                found.add(name)
-                waiting.append(name)
-    return found

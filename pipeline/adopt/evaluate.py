@@ -27,6 +27,7 @@ from ...export.floatgraph import (
     Pool,
     Relu,
     Spike,
+    reachable,
 )
 from ...export.floatgraph_shapes import compute_order, shapes
 from ...hw import BadInput, Shape, UnsupportedLayer
@@ -273,17 +274,7 @@ def _loops(network: FloatGraph, place: Mapping[str, int]) -> dict[str, set[str]]
     loops: dict[str, set[str]] = {node.name: set() for node in network.nodes}
     for node in network.nodes:
         if any(place[name] >= place[node.name] for name in node.inputs) and not loops[node.name]:
-            loop = _reachable(node.name, readers) & _reachable(node.name, reads)
+            loop = reachable(node.name, readers) & reachable(node.name, reads)
             for name in loop:
                 loops[name] = loop
     return loops
-
-
-def _reachable(start: str, steps: Mapping[str, list[str]]) -> set[str]:
-    found, waiting = {start}, [start]
-    while waiting:
-        for name in steps[waiting.pop()]:
-            if name not in found:
-                found.add(name)
-                waiting.append(name)
-    return found

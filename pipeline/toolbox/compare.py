@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...export.lava import Divergence
+from ...export.lava_compare import Divergence, first_difference
 from ...export.traces import Values
 from ...hw import BadInput
 
@@ -49,24 +49,12 @@ def compare(expected: Values, found: Values, order: Iterable[str]) -> Comparison
             different = np.asarray(wanted != here)
             samples = wanted.shape[1]
             total += different.size
-            count = int(different.sum())
-            mismatches += count
-            if not count:
-                continue
-            where = tuple(int(n) for n in np.unravel_index(int(different.argmax()), different.shape))
-            timestep, sample, *neuron = where
-            place = (timestep, depth, sample, rank)
-            if best is None or place < best[0]:
-                first = Divergence(
-                    sample=sample,
-                    timestep=timestep,
-                    layer=layer,
-                    neuron=tuple(neuron),
-                    quantity=quantity,
-                    expected=int(wanted[where]),
-                    found=int(here[where]),
-                )
-                best = (place, first)
+            mismatches += int(different.sum())
+            first = first_difference(different, wanted, here, layer, quantity)
+            if first is not None:
+                place = (first.timestep, depth, first.sample, rank)
+                if best is None or place < best[0]:
+                    best = (place, first)
     if not total:
         raise BadInput("compare: nothing was recorded on both sides; record u, v or spikes of the same layer")
     return Comparison(
