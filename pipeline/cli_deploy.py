@@ -88,6 +88,8 @@ def deploy(
         document = run(request, folder, Progress(quiet=quiet))
         _show(document, folder)
     exit_unless_agreed(document["verification"])
+    if document["test"]["overflows"]:
+        raise typer.Exit(1)
 
 
 def _show(document: dict[str, Any], folder: Path) -> None:
@@ -112,5 +114,10 @@ def _show(document: dict[str, Any], folder: Path) -> None:
     say(f"answers as the original, on {test['on']}: {share(test['alike'])}")
     if "float" in test:
         say(f"accuracy: original {share(test['float'])}, file {share(test['integer'])}")
+    if test["overflows"]:
+        say(
+            f"{test['overflows']} synaptic sums left their accumulators on {test['on']}, where the chip would compute "
+            "something else: calibrate on more samples (--samples), or scale the network down"
+        )
     say(lava_verdict(document["verification"]))
     say(f"wrote {folder / document['net']['file']}, deploy.json, deploy.md")

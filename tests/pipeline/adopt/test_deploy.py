@@ -213,3 +213,26 @@ def test_an_onnx_classifier_is_converted_and_deployed(tmp_path: Path) -> None:
     assert document["test"]["n"] == 100
     assert document["test"]["alike"]["accuracy"] > 0.5, "random weights and 16 timesteps"
     hw.check(network, hw.CHIPS["loihi2"])
+
+
+def test_sums_that_leave_the_accumulator_on_other_samples_are_counted_and_end_with_1(tmp_path: Path) -> None:
+    """300 equal weights: three spikes at a time are calibrated on, all 300 at once come later."""
+    many = 300
+    nodes = {
+        "input": nir.Input({"input": np.array([many])}),
+        "fc": nir.Affine(np.full((2, many), 0.5, "f4") * np.array([[1], [-1]], "f4"), np.zeros(2, "f4")),
+        "lif": nir.LIF(*(np.full(2, value, "f4") for value in (1e-3, 10.0, 0.0, 1.0, 0.0))),
+        "output": nir.Output({"output": np.array([2])}),
+    }
+    nir.write(tmp_path / "model.nir", nir.NIRGraph(nodes=nodes, edges=list(itertools.pairwise(nodes))))
+    x = np.zeros((4, 12, many), np.float32)
+    x[:, :10, :3] = 1
+    x[:, 10:] = 1
+    np.save(tmp_path / "x.npy", x)
+    words = (tmp_path / "model.nir", "--calib", tmp_path / "x.npy", "--samples", 10, "--out", tmp_path / "out")
+    done = command(*words, "--lava-samples", 0)
+    document = json.loads((tmp_path / "out" / "deploy.json").read_text())
+    assert document["calibrated"] == ["lif"]
+    assert document["test"]["overflows"] == 2 * 2 * 4  # neurons x samples x timesteps
+    assert "16 synaptic sums left their accumulators" in done.stdout
+    assert done.exit_code == 1
