@@ -6,6 +6,7 @@ because a neuron cannot hear itself within one step. All others arrive within th
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,7 +51,7 @@ class Dense:
 
         A recurrent connection keeps its population's shape, whatever that is.
         """
-        size = int(np.prod(source))
+        size = math.prod(source)
         if size != self.weight.shape[1]:
             raise BadInput(
                 f"{self.source} -> {self.target}: the weight {self.weight.shape} takes {self.weight.shape[1]} inputs, "

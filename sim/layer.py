@@ -20,7 +20,7 @@ from .synapses import bundles, largest_payload
 SUM_LIMIT = 1 << 18
 """Lava wraps `u` once per step, which equals the 24-bit register while |a << 6| < 2^24."""
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 2 << 20
 """Synaptic sums made before the neurons consume them, so that these find them in the cache. Found by timing."""
 
 CHUNK_BYTES_FLOAT = 8 << 20

@@ -6,6 +6,7 @@ integers; `sim.plan` says which one is used.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
@@ -48,7 +49,7 @@ class Bundle:
     @property
     def macs(self) -> int:
         """Multiply-accumulates for one picture or vector, those with padding included."""
-        positions = int(np.prod(self.target_shape[1:])) if isinstance(self.connection, Conv) else 1
+        positions = math.prod(self.target_shape[1:]) if isinstance(self.connection, Conv) else 1
         return self.weight.size * positions
 
     def take(self, spikes: torch.Tensor) -> torch.Tensor:
