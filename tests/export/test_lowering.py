@@ -133,7 +133,8 @@ def test_a_skip_around_a_convolution_without_padding_is_read_where_it_lies():
         conv("b", "c", 1, 1),
         conv("a", "c", 1, 1, padding=0),
     )
-    chain, _ = to_chain(graph)
+    chain, rewrites = to_chain(graph)
+    assert [r.carries for r in rewrites if isinstance(r, RelayRewrite)] == ["a"]
     require_equal(graph, chain, frames(graph, 0))
 
 

@@ -76,7 +76,8 @@ def test_a_plain_foreign_file(store):
 
 @pytest.mark.parametrize("text", ["conv", b"conv", np.bytes_("conv"), np.array([b"conv"]), np.array(["conv"], object)])
 def test_types_may_be_any_kind_of_string(store, text):
-    netx.read(store(layers(conv={"type": text})), n_steps=1)
+    network = netx.read(store(layers(conv={"type": text})), n_steps=1)
+    assert isinstance(network.incoming("conv1")[0], hw.Conv)
 
 
 def test_neuron_parameters_may_have_shape_1(store):

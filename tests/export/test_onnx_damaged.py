@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 from spikeport.export import onnx_file
+from spikeport.export.floatgraph_shapes import shapes
 from spikeport.export.onnx_read import read
 from spikeport.hw import BadInput, SpikeportError
 
@@ -27,11 +28,12 @@ def intact(tmp_path_factory) -> Path:
 
 
 def read_or_refused(path: Path) -> bool:
-    """Whether the file was read; every error but the package's own comes through."""
+    """Whether the file was read, into a graph whose every node has a shape; other errors than ours come through."""
     try:
-        read(path)
+        graph = read(path)
     except SpikeportError:
         return False
+    assert all(min(shape) > 0 for shape in shapes(graph).values())
     return True
 
 
