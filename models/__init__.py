@@ -2,17 +2,20 @@
 
 from . import zoo as _registered
 from .architecture import ARCHITECTURES, INPUT, Architecture, ConvWire, IdentityWire, LinearWire, PoolWire, Unit
+from .engines import ENGINES, Engine, Response, bptt
 from .graph import Accumulate, GraphNet, Node, Rectify, Synapses, as_spiking, build_ann
 from .neurons import Spiking
 from .profiles import PROFILES, Profile
 
 __all__ = [
     "ARCHITECTURES",
+    "ENGINES",
     "INPUT",
     "PROFILES",
     "Accumulate",
     "Architecture",
     "ConvWire",
+    "Engine",
     "GraphNet",
     "IdentityWire",
     "LinearWire",
@@ -20,10 +23,12 @@ __all__ = [
     "PoolWire",
     "Profile",
     "Rectify",
+    "Response",
     "Spiking",
     "Synapses",
     "Unit",
     "as_spiking",
+    "bptt",
     "build_ann",
 ]
 del _registered

@@ -136,7 +136,9 @@ class Unit:
 class Architecture:
     """Units in topological order; the last is the read-out. input_shape: (C, H, W) or (F,).
 
-    taps: units whose activations a refinement method may compare with the teacher's.
+    taps: units whose activations a refinement method may compare with the teacher's. stages: those of the taps after
+    which everything goes through one unit and the resolution or width changes, the last hidden one included; all taps
+    unless given.
     """
 
     name: str
@@ -144,6 +146,11 @@ class Architecture:
     n_classes: int
     units: tuple[Unit, ...]
     taps: tuple[str, ...]
+    stages: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            object.__setattr__(self, "stages", self.taps)
 
     def shapes(self) -> dict[str, Shape]:
         """The shape of every population, the input included."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -163,12 +163,33 @@ class GraphNet(nn.Module):
         static_input = x.ndim == len(shape) + 1
         if x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)
-        activations = {INPUT: x}
+        return self._run({INPUT: x}, {INPUT} if static_input else set(), self.architecture.units, taps)
+
+    def tail(self, name: str, value: Tensor, taps: Collection[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run what comes after the unit `name`, given its activations (B, *shape), of an ANN.
+
+        Returns what `forward` does. Raises BadInput if a later unit reads past `name`.
+        """
+        units = self.architecture.units
+        later = units[[unit.name for unit in units].index(name) + 1 :]
+        known = {name, *(unit.name for unit in later)}
+        past = [(unit.name, wire.source) for unit in later for wire in unit.wires if wire.source not in known]
+        if past:
+            raise BadInput(
+                f"{self.architecture.name}: {past[0][0]} reads {past[0][1]}, past {name}; cut it where everything goes "
+                f"through one unit: {', '.join(self.architecture.stages)}"
+            )
+        return self._run({name: value}, set(), later, taps)
+
+    def _run(
+        self, activations: dict[str, Tensor], timeless: set[str], units: Sequence[Unit], taps: Collection[str]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run units in order. activations: what they read; timeless: which of these lack a spiking net's time axis."""
         kept: dict[str, Tensor] = {}
-        out = x
-        for unit in self.architecture.units:
+        out = next(iter(activations.values()))
+        for unit in units:
             names = [wire.source for wire in unit.wires]
-            static = [self.n_steps == 0 or (name == INPUT and static_input) for name in names]
+            static = [self.n_steps == 0 or name in timeless for name in names]
             out = self.node(unit.name)([activations[name] for name in names], static)
             activations[unit.name] = out
             if unit.name in taps:

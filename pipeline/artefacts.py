@@ -14,7 +14,7 @@ from ..models.datasets import DATASETS, Images, load, split
 from .adopt.source import teacher_of
 from .checkpoint import module_state, restore_module
 from .files import read_json, read_tensors, write_json, write_tensors
-from .recipe import Recipe
+from .sections import Recipe
 
 WEIGHTS = "weights.safetensors"
 NETWORK = "network.json"

@@ -11,8 +11,8 @@ import torch
 
 from ..hw import CHIPS
 from .progress import Progress
-from .recipe import Recipe, digest
 from .runs import Run, open_run
+from .sections import Recipe, digest
 from .stage import Stage
 
 MODULES = {

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..hw import Network
-    from .recipe import Data, Verify
+    from .sections import Data, Verify
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +48,9 @@ class Chosen:
 
     def images(self) -> tuple[Data, Verify] | None:
         """The data set named, or that of the run the file lies in, and that run's settings; None if there is none."""
-        from .recipe import Data, Verify, parse
+        from .recipe import parse
         from .runs import read_recipe
+        from .sections import Data, Verify
 
         given: Data | None = None
         settings = Verify()

@@ -10,8 +10,8 @@ import typer
 from .cli_common import say, table
 
 if TYPE_CHECKING:
-    from .recipe import Recipe
     from .runs import Outcome
+    from .sections import Recipe
 
 CONTINUE = "; give the same command again to continue from the last finished epoch"
 

@@ -215,7 +215,7 @@ def _reading(steps: int | None, payload_bits: int | None, layers: int | None) ->
 
 def _verify_in_lava(chosen: Chosen, reading: Reading, quiet: bool, as_json: bool) -> None:
     from .progress import Progress
-    from .recipe import Verify
+    from .sections import Verify
     from .toolbox import documents
     from .toolbox.opening import open_network
     from .verify import verify_file, verify_payload

@@ -29,7 +29,7 @@ from .calibration import activation_scales
 from .folding import fold_batchnorm
 from .metrics import accuracy
 from .notices import of_conversion
-from .recipe import Recipe
+from .sections import Recipe
 from .stage import Stage, StageContext
 from .training import correct, predict
 
@@ -173,7 +173,7 @@ def _fold_error(ann: GraphNet, folded: GraphNet, x: Tensor) -> float:
 STAGE = Stage(
     name="convert",
     needs=("train",),
-    reads=("seed", "data", "model", "convert", "refine"),
-    version=1,
+    reads=("seed", "data", "model", "convert", "refine.T"),
+    version=2,
     run=run,
 )

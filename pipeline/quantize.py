@@ -27,7 +27,7 @@ from .notices import of_quantization
 from .refine.stage import load_student
 from .scales import Scales, choose_scales, contain_
 from .stage import Stage, StageContext
-from .training import Task, correct, fit
+from .training import Moment, Task, correct, fit
 
 DISTILL = 0.9
 """Share of logit distillation (tau = 2) against cross-entropy: the closed-loop method's task share, kept."""
@@ -61,7 +61,7 @@ def run(context: StageContext) -> dict[str, Any]:
     contain_(net, chip, scales)
     top = (1 << scales.payload_bits) - 1
 
-    def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def loss(x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         with torch.no_grad():
             target, _ = teacher(x)
         taps = net.architecture.taps
@@ -138,7 +138,7 @@ def _layers(net: GraphNet, scales: Scales) -> list[dict[str, Any]]:
 STAGE = Stage(
     name="quantize",
     needs=("train", "refine"),
-    reads=("seed", "data", "model", "refine", "quantize"),
-    version=1,
+    reads=("seed", "data", "model", "refine.profile", "refine.T", "refine.v_decay", "quantize"),
+    version=2,
     run=run,
 )

@@ -17,8 +17,8 @@ from .artefacts import load_splits
 from .deploy import written
 from .energy import FILE
 from .files import read_json, write_bytes
-from .recipe import Recipe
 from .runs import versions
+from .sections import Recipe
 from .simulate import load_counts
 from .stage import Stage, StageContext
 

@@ -40,7 +40,7 @@ from ..hw import BadInput
 from .checkpoint import Checkpoint
 from .files import read_json, sha256, sync_folder, write_json
 from .progress import Progress
-from .recipe import Recipe, digest
+from .sections import Recipe, digest
 from .stage import LOG, Stage, StageContext
 
 FORMAT = 1

@@ -13,7 +13,7 @@ import torch
 from ..hw import BadInput
 from .checkpoint import Checkpoint
 from .progress import Progress
-from .recipe import Recipe
+from .sections import Recipe
 
 LOG = "metrics.jsonl"
 

@@ -14,9 +14,9 @@ from .adopt.source import folded_of, of_import
 from .adopt.teacher import to_graphnet
 from .artefacts import architecture_of, load_splits, save_net
 from .metrics import accuracy
-from .recipe import Recipe
+from .sections import Recipe
 from .stage import Stage, StageContext
-from .training import Task, correct, fit, predict
+from .training import Moment, Task, correct, fit, predict
 
 
 def run(context: StageContext) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def run(context: StageContext) -> dict[str, Any]:
     net, imported = _untrained(recipe)
     net = net.to(device)
 
-    def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def loss(x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         logits, _ = net(x)
         return functional.cross_entropy(logits.float(), y, label_smoothing=recipe.train.label_smoothing), logits, {}
 

@@ -20,11 +20,25 @@ from ..hw import SpikeportError
 from ..models.augment import Augment
 from ..models.datasets import Images, batches
 from .checkpoint import module_state, optimizer_state, restore_module, restore_optimizer
-from .recipe import Optimization
+from .sections import Optimization
 from .stage import StageContext
 
-Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor, Mapping[str, Tensor]]]
-"""(images (B, C, H, W) in [0, 1], labels (B,)) -> (loss to minimise, logits (B, K), named parts to log)."""
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """Where in its training a loss is computed.
+
+    epoch: from 1. done: share of all batches before this one, 0 at the first. generator: for what the loss draws at
+    random; its draws do not depend on whether the run was continued.
+    """
+
+    epoch: int
+    done: float
+    generator: torch.Generator
+
+
+Loss = Callable[[Tensor, Tensor, Moment], tuple[Tensor, Tensor, Mapping[str, Tensor]]]
+"""(images (B, C, H, W) in [0, 1], labels (B,), moment) -> (loss to minimise, logits (B, K), named parts to log)."""
 
 Score = Callable[[Images], int]
 """Number of images of a split that are classified correctly."""
@@ -34,8 +48,10 @@ Score = Callable[[Images], int]
 class Task:
     """What is trained, on what. decay: weight decay applies to weights of two and more axes only.
 
-    smallest_batch: images the loss needs at least. after_step: called after every optimizer step, e.g. to keep weights
-    inside the chip's range.
+    beside: modules whose parameters are trained with the net's and left behind. seed: of batches, augmentation and
+    draws; None for the recipe's. smallest_batch: images the loss needs at least. start_epoch: called with the epoch's
+    number before its first batch. after_step: called after every optimizer step, e.g. to keep weights inside the chip's
+    range.
     """
 
     net: nn.Module
@@ -49,6 +65,9 @@ class Task:
     warmup_epochs: int = 0
     grad_clip: float | None = None
     smallest_batch: int = 1
+    beside: nn.Module | None = None
+    seed: int | None = None
+    start_epoch: Callable[[int], None] | None = None
     after_step: Callable[[], None] | None = None
 
 
@@ -59,13 +78,15 @@ def fit(task: Task, context: StageContext) -> dict[str, Any]:
     Raises SpikeportError when the loss is no longer finite.
     """
     optimizer = _optimizer(task)
-    seed = context.recipe.seed
+    seed = context.recipe.seed if task.seed is None else task.seed
     best = {name: value.clone() for name, value in module_state(task.net).items()}
     history = [task.score(task.validation) / len(task.validation)]
     saved = context.checkpoint.load()
     if saved is not None:
         _, tensors, state = saved
         restore_module(task.net, _part(tensors, "net."))
+        if task.beside is not None:
+            restore_module(task.beside, _part(tensors, "beside."))
         restore_optimizer(optimizer, _part(tensors, "optimizer."), state["optimizer"])
         best, history = _part(tensors, "best."), state["history"]
     steps = task.settings.epochs * _steps_per_epoch(task)
@@ -82,6 +103,7 @@ def fit(task: Task, context: StageContext) -> dict[str, Any]:
                 epoch,
                 {
                     **{f"net.{name}": value for name, value in module_state(task.net).items()},
+                    **{f"beside.{name}": value for name, value in _beside(task).items()},
                     **{f"optimizer.{name}": value for name, value in tensors.items()},
                     **{f"best.{name}": value for name, value in best.items()},
                 },
@@ -103,21 +125,27 @@ def _epoch(
     """One pass over the training images; returns the means of the loss, its parts and the accuracy."""
     order = torch.Generator().manual_seed(_mix(seed, epoch, 1))
     noise = torch.Generator().manual_seed(_mix(seed, epoch, 2))
+    draws = torch.Generator().manual_seed(_mix(seed, epoch, 3))
     augment = Augment(**task.settings.augment.model_dump())
     per_epoch = _steps_per_epoch(task)
     total = per_epoch * task.settings.epochs
     sums: dict[str, float] = {}
     seen = 0
     task.net.train()
+    if task.beside is not None:
+        task.beside.train()
+    if task.start_epoch:
+        task.start_epoch(epoch)
     index_batches = itertools.islice(batches(len(task.train), task.settings.batch_size, order), per_epoch)
     for position, index in enumerate(index_batches):
-        rate = _rate(task, (epoch - 1) * per_epoch + position, per_epoch, total)
+        step = (epoch - 1) * per_epoch + position
+        rate = _rate(task, step, per_epoch, total)
         for group in optimizer.param_groups:
             group["lr"] = rate
         x = augment(task.train.floats(index), noise).to(device)
         y = task.train.y[index].to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=task.settings.precision == "bf16"):
-            loss, logits, parts = task.loss(x, y)
+            loss, logits, parts = task.loss(x, y, Moment(epoch=epoch, done=step / total, generator=draws))
         if not torch.isfinite(loss):
             raise SpikeportError(
                 f"training diverged: the loss is {loss.item()} at epoch {epoch}, batch {position}; lower lr "
@@ -126,7 +154,7 @@ def _epoch(
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if task.grad_clip:
-            nn.utils.clip_grad_norm_(task.net.parameters(), task.grad_clip)
+            nn.utils.clip_grad_norm_(_trained(task), task.grad_clip)
         optimizer.step()
         if task.after_step:
             task.after_step()
@@ -151,7 +179,7 @@ def _shown(values: Mapping[str, float]) -> dict[str, float]:
 
 def _optimizer(task: Task) -> torch.optim.Optimizer:
     settings = task.settings
-    trained = [p for p in task.net.parameters() if p.requires_grad]
+    trained = _trained(task)
     groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
@@ -159,6 +187,15 @@ def _optimizer(task: Task) -> torch.optim.Optimizer:
     if task.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=settings.lr)
     return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.momentum > 0)
+
+
+def _trained(task: Task) -> list[nn.Parameter]:
+    modules = [task.net] if task.beside is None else [task.net, task.beside]
+    return [p for module in modules for p in module.parameters() if p.requires_grad]
+
+
+def _beside(task: Task) -> dict[str, Tensor]:
+    return {} if task.beside is None else module_state(task.beside)
 
 
 def _rate(task: Task, step: int, per_epoch: int, total: int) -> float:

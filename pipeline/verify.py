@@ -16,7 +16,7 @@ from .artefacts import load_splits
 from .deploy import payload_for, written
 from .metrics import accuracy
 from .progress import Progress
-from .recipe import Data, Recipe, Verify
+from .sections import Data, Recipe, Verify
 from .stage import Stage, StageContext
 from .toolbox.diagnose import diagnose
 from .toolbox.recording import record

@@ -24,10 +24,10 @@ def resnet(
 ) -> Architecture:
     """A ResNet of basic blocks. widths, blocks: channels and number of blocks of each stage; later stages halve H, W.
 
-    Taps: the stem and the output of every block.
+    Taps: the stem and the output of every block; stages: the last of each stage.
     """
     units = [Unit(name="stem", channels=stem, wires=(ConvWire(source=INPUT),))]
-    taps = ["stem"]
+    taps, stages = ["stem"], []
     source, channels = "stem", stem
     for stage, (width, count) in enumerate(zip(widths, blocks, strict=True), start=1):
         for block in range(1, count + 1):
@@ -40,8 +40,16 @@ def resnet(
             units.append(Unit(name=outer, channels=width, wires=(ConvWire(source=inner), shortcut)))
             taps.append(outer)
             source, channels = outer, width
+        stages.append(source)
     units.append(Unit(name="readout", channels=n_classes, wires=(LinearWire(source=source, mean=True),)))
-    return Architecture(name=name, input_shape=input_shape, n_classes=n_classes, units=tuple(units), taps=tuple(taps))
+    return Architecture(
+        name=name,
+        input_shape=input_shape,
+        n_classes=n_classes,
+        units=tuple(units),
+        taps=tuple(taps),
+        stages=tuple(stages),
+    )
 
 
 for _name, _stem, _widths, _blocks in (

@@ -33,7 +33,7 @@ from ..deploy import notices_of, proven_chain
 from ..files import write_bytes, write_json
 from ..metrics import accuracy
 from ..progress import Progress
-from ..recipe import Verify
+from ..sections import Verify
 from ..verify import verify_payload
 from .data import Samples, Supplied, supply
 from .deploy_report import markdown

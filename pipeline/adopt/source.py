@@ -10,7 +10,7 @@ from ...export.floatgraph import Linear
 from ...hw import BadInput, Shape
 from ...models import GraphNet
 from ..notices import notice
-from ..recipe import Model
+from ..sections import Model
 from .content import content_hash
 from .folded import Folded
 from .normalise import with_raw_pixels

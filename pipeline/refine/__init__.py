@@ -2,16 +2,24 @@
 
 import sys
 
-from ...hw import import_siblings
-from ..recipe import Refine, options_as
-from .method import METHODS, Distiller, Method
+from ...hw import BadInput, import_siblings
+from ...models import ENGINES
+from ..recipe import options_as
+from ..sections import Refine
+from .method import METHODS, Distiller, Method, Pair
 
 import_siblings(sys.modules[__name__])
 
 
 def check_method(settings: Refine) -> None:
-    """Raise BadInput for an unknown method or settings it does not take."""
-    options_as(METHODS[settings.method].config, settings.options, "refine.options")
+    """Raise BadInput for an unknown method or engine, settings it does not take, or an engine it cannot use."""
+    method, engine = METHODS[settings.method], ENGINES[settings.engine]
+    options_as(method.config, settings.options, "refine.options")
+    if method.steps and not engine.steps:
+        raise BadInput(
+            f"refine.method {settings.method} compares single timesteps, which the engine {settings.engine} does not "
+            "differentiate; use refine.engine bptt"
+        )
 
 
-__all__ = ["METHODS", "Distiller", "Method", "check_method"]
+__all__ = ["METHODS", "Distiller", "Method", "Pair", "check_method"]

@@ -15,7 +15,7 @@ unbiased one with its full gradient.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,8 @@ from ...hw import BadInput
 from ...models import GraphNet
 from ..cka import DatasetCka, cka_unbiased
 from ..losses import kd_kl
-from .method import METHODS, Method
+from ..training import Moment
+from .method import METHODS, Distiller, Method, Pair, spikes_per_neuron
 
 NO_DRIFT = 1e-3
 """Below this drift in every layer there is nothing to prioritise and the weights are uniform."""
@@ -75,39 +76,32 @@ def initial_drift(student: GraphNet, teacher: GraphNet, calibration: Sequence[Te
     return {name: min(1.0, max(0.0, 1 - measure.value())) for name, measure in measures.items()}
 
 
-def spikes_per_neuron(spikes: Mapping[str, Tensor]) -> Tensor:
-    """Mean spikes per neuron and sample over all tapped layers; spikes: (T, B, ...) each."""
-    return torch.stack([s.detach().sum() for s in spikes.values()]).sum() / sum(s[0].numel() for s in spikes.values())
+class ClosedLoopCka(Distiller):
+    """The method on one pair. The drift is measured when it is made."""
 
-
-class ClosedLoopCka:
-    """The method on one student and teacher. The drift is measured when it is made."""
-
-    def __init__(
-        self, student: GraphNet, teacher: GraphNet, calibration: Sequence[Tensor], config: ClosedLoopCkaConfig
-    ) -> None:
-        self.student, self.teacher, self.config = student, teacher, config
+    def __init__(self, pair: Pair, config: ClosedLoopCkaConfig) -> None:
+        super().__init__(pair)
+        student = pair.student
+        self.config = config
         self.b = student.n_steps / (student.n_steps + 8) if config.b is None else config.b
-        self.drift = initial_drift(student, teacher, calibration)
+        self.drift = initial_drift(student, pair.teacher, pair.calibration)
         self.weights = dict(zip(self.drift, drift_weights(list(self.drift.values()), config.kappa), strict=True))
 
-    def loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def loss(self, x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """See `Distiller.loss`."""
-        taps = self.student.architecture.taps
-        with torch.no_grad():
-            target, activations = self.teacher(x, taps)
-        sequence, spikes = self.student(x, taps)
-        logits = sequence.float().mean(dim=0)
-        task = functional.cross_entropy(logits, y)
-        match_logits = kd_kl(logits, target.float(), self.config.tau)
-        match_layers = logits.new_zeros(())
+        student = self.pair.student
+        target, activations = self.pair.ask_teacher(x, student.architecture.taps)
+        got = self.pair.ask_student(x, student.architecture.taps)
+        task = functional.cross_entropy(got.logits, y)
+        match_logits = kd_kl(got.logits, target, self.config.tau)
+        match_layers = got.logits.new_zeros(())
         for name, weight in self.weights.items():
-            match_layers = match_layers + weight * (1 - cka_unbiased(activations[name], spikes[name].mean(dim=0)))
+            match_layers = match_layers + weight * (1 - cka_unbiased(activations[name], got.rates[name]))
         a, b = self.config.a, self.b
         total = (1 - a) * task + a * (b * match_logits + (1 - b) * match_layers)
-        rate = spikes_per_neuron(spikes)
+        rate = spikes_per_neuron(got.rates, student.n_steps)
         parts = {"task": task, "logits": match_logits, "layers": match_layers, "spikes_per_neuron": rate}
-        return total, logits, parts
+        return total, got.logits, parts
 
     def report(self) -> dict[str, Any]:
         """{"drift": [{"layer", "drift", "weight"}], "b"}."""
@@ -118,7 +112,8 @@ class ClosedLoopCka:
 METHODS.register(
     "closed_loop_cka",
     Method(
-        summary="CKA alignment weighted by the drift of conversion, with logit distillation (ICML 2026)",
+        summary="CKA alignment weighted by the drift of conversion, with logit distillation",
+        source="ICML 2026 poster 66504",
         config=ClosedLoopCkaConfig,
         build=ClosedLoopCka,
     ),

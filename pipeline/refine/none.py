@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
 from torch.nn import functional
 
-from ...models import GraphNet
-from .method import METHODS, Method
+from ..training import Moment
+from .method import METHODS, Distiller, Method, Pair, spikes_per_neuron
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,22 +16,22 @@ class NoneConfig:
     """There is nothing to set."""
 
 
-class CrossEntropy:
+class CrossEntropy(Distiller):
     """L = CE(zbar, y), zbar the logits averaged over T."""
 
-    def __init__(self, student: GraphNet, teacher: GraphNet, calibration: Sequence[Tensor], config: NoneConfig) -> None:
-        del teacher, calibration, config  # the interface of all methods; this one needs the student only
-        self.student = student
+    def __init__(self, pair: Pair, config: NoneConfig) -> None:
+        super().__init__(pair)
+        del config
 
-    def loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def loss(self, x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """See `Distiller.loss`."""
-        sequence, _ = self.student(x)
-        logits = sequence.float().mean(dim=0)
-        return functional.cross_entropy(logits, y), logits, {}
-
-    def report(self) -> dict[str, Any]:
-        """Nothing was measured."""
-        return {}
+        student = self.pair.student
+        got = self.pair.ask_student(x, student.architecture.taps)
+        rate = spikes_per_neuron(got.rates, student.n_steps)
+        return functional.cross_entropy(got.logits, y), got.logits, {"spikes_per_neuron": rate}
 
 
-METHODS.register("none", Method(summary="cross-entropy fine-tuning, no teacher", config=NoneConfig, build=CrossEntropy))
+METHODS.register(
+    "none",
+    Method(summary="cross-entropy fine-tuning, no teacher", source="baseline", config=NoneConfig, build=CrossEntropy),
+)

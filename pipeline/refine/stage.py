@@ -2,80 +2,130 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ...models import GraphNet, Spiking
+from ...models import ENGINES, GraphNet, Spiking, as_spiking, build_ann
 from ..artefacts import load_ann, load_into, load_splits, save_net
 from ..compensate import compensate
 from ..convert import calibration_batches, classify, classify_steps, convert, refined_profile, skeleton
+from ..files import write_tensors
 from ..folding import fold_batchnorm
 from ..metrics import accuracy
 from ..notices import notice
-from ..recipe import Recipe, options_as
+from ..recipe import options_as
+from ..sections import Recipe
 from ..stage import Stage, StageContext
-from ..training import Task, correct, fit
-from .method import METHODS
+from ..training import Moment, Task, correct, fit
+from .method import METHODS, Pair
+
+PREDICTIONS = "predictions.safetensors"
 
 
 def run(context: StageContext) -> dict[str, Any]:
-    """Fine-tune the converted network against the frozen ANN; evaluate the best validation epoch once on the test set.
+    """Train the spiking student against the frozen ANN; evaluate the best validation epoch once on the test set.
 
-    `by_T`: validation accuracy after each timestep. `drift`: what the method measured before training.
+    `by_T`: validation accuracy after each timestep. The rest is what the method measured, e.g. `drift`. The student's
+    test predictions are kept, so that methods can be compared image for image.
     """
     recipe, device = context.recipe, context.device
+    settings = recipe.refine
     splits = load_splits(recipe)
-    teacher = fold_batchnorm(load_ann(recipe, context.inputs["train"])).to(device).requires_grad_(False)
-    student = load_into(skeleton(recipe, refined_profile(recipe), recipe.refine.T), context.inputs["convert"]).to(
-        device
-    )
+    ann = load_ann(recipe, context.inputs["train"]).to(device)
+    teacher = fold_batchnorm(ann).requires_grad_(False)
     calibration = calibration_batches(splits.train, recipe.convert.calibration_images, device)
-    notices = []
-    if recipe.refine.start == "compensated":
-        notices.append(compensate_(student, teacher, torch.cat(calibration)))
-    method = METHODS[recipe.refine.method]
-    options = options_as(method.config, recipe.refine.options, "refine.options")
-    distiller = method.build(student, teacher, calibration, options)
-    if recipe.refine.start == "half_bias":
-        add_half_bias_(student)
-        notices.append(
-            notice(
-                "all spiking layers",
-                f"a bias of 1/{2 * recipe.refine.T} threshold was added before refinement",
-                "layers that conversion left silent get no gradient",
-                "refine.start: converted",
-            )
-        )
+    student, notices = _student(context, ann, teacher, calibration)
+    seed = recipe.seed if settings.seed is None else settings.seed
+    pair = Pair(
+        student=student,
+        teacher=teacher,
+        calibration=calibration,
+        engine=ENGINES[settings.engine],
+        batch_size=settings.batch_size,
+        seed=seed,
+    )
+    method = METHODS[settings.method]
+    distiller = method.build(pair, options_as(method.config, settings.options, "refine.options")).to(device)
+    if settings.start == "half_bias":
+        # After the method has measured the network that conversion made.
+        notices.append(add_half_bias_(student))
+
+    def loss(x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, Mapping[str, Tensor]]:
+        value, logits, parts = distiller.loss(x, y, moment)
+        if settings.grad_scale == "1/T":
+            value = value.detach() + (value - value.detach()) / settings.T
+        return value, logits, parts
+
     history = fit(
         Task(
             net=student,
-            loss=distiller.loss,
+            loss=loss,
             score=lambda images: correct(classify(student, images, device), images),
             train=splits.train,
             validation=splits.validation,
-            settings=recipe.refine,
-            grad_clip=recipe.refine.grad_clip,
-            smallest_batch=4,  # unbiased CKA is not defined on fewer
+            settings=settings,
+            grad_clip=settings.grad_clip,
+            smallest_batch=max(4, distiller.smallest_batch),  # unbiased CKA is not defined on fewer than 4
+            beside=distiller,
+            seed=seed,
+            start_epoch=distiller.start_epoch,
         ),
         context,
     )
+    student = _folded(student)
     save_net(student, context.folder)
-    hits = correct(classify(student, splits.test, device), splits.test)
+    predictions = classify(student, splits.test, device)
+    write_tensors(context.folder / PREDICTIONS, {"test": predictions})
     by_step = classify_steps(student, splits.validation, device)
     by_t = [
         {"T": t + 1, "refined": accuracy(correct(row, splits.validation), len(splits.validation))}
         for t, row in enumerate(by_step)
     ]
     return {
-        "test": accuracy(hits, len(splits.test)),
+        "test": accuracy(correct(predictions, splits.test), len(splits.test)),
         "validation": history,
         "by_T": by_t,
         "profile": student.spiking[0].profile.name,
+        "engine": settings.engine,
         "notices": notices,
         **distiller.report(),
     }
+
+
+def _student(
+    context: StageContext, ann: GraphNet, teacher: GraphNet, calibration: Sequence[Tensor]
+) -> tuple[GraphNet, list[dict[str, str]]]:
+    """The spiking network that training starts from, and the notices of what was done to it."""
+    recipe, device = context.recipe, context.device
+    profile, n_steps = refined_profile(recipe), recipe.refine.T
+    if recipe.refine.start in ("teacher", "scratch"):
+        fresh = build_ann(ann.architecture, torch.Generator().manual_seed(recipe.refine.seed or recipe.seed))
+        source = ann if recipe.refine.start == "teacher" else fresh.to(device)
+        what = "the ANN's weights" if source is ann else "fresh weights"
+        return as_spiking(source, profile, n_steps), [
+            notice(
+                "all spiking layers",
+                f"training started from {what} and batch norms, not from the converted network; the batch norms were "
+                "folded afterwards",
+                "refine.start says so",
+                "refine.start: converted",
+            )
+        ]
+    student = load_into(skeleton(recipe, profile, n_steps), context.inputs["convert"]).to(device)
+    if recipe.refine.start == "compensated":
+        return student, [compensate_(student, teacher, torch.cat(list(calibration)))]
+    return student, []
+
+
+def _folded(student: GraphNet) -> GraphNet:
+    """A trained student in the form conversion gives: no batch norms, thresholds of one, a gain on each shortcut."""
+    if not any(isinstance(module, nn.BatchNorm2d) for module in student.modules()):
+        return student
+    ones = dict.fromkeys((unit.name for unit in student.architecture.units), 1.0)
+    return convert(fold_batchnorm(student), ones, student.spiking[0].profile, student.n_steps)
 
 
 def compensate_(student: GraphNet, teacher: GraphNet, images: Tensor) -> dict[str, str]:
@@ -94,8 +144,8 @@ def compensate_(student: GraphNet, teacher: GraphNet, images: Tensor) -> dict[st
 
 
 @torch.no_grad()
-def add_half_bias_(student: GraphNet) -> None:
-    """Add a constant current of threshold / (2 T) to every spiking population, in place.
+def add_half_bias_(student: GraphNet) -> dict[str, str]:
+    """Add a constant current of threshold / (2 T) to every spiking population, in place; the report's notice of it.
 
     Over a sample it adds up to half a threshold: the chip-legal form of a membrane that starts there, which wakes
     layers that conversion left silent so that surrogate gradients reach them (SNN calibration's "shift").
@@ -104,6 +154,12 @@ def add_half_bias_(student: GraphNet) -> None:
         if isinstance(node.neuron, Spiking):
             biases = [p for name, p in node.synapses.named_parameters() if name.endswith("bias")]
             biases[0].add_(node.neuron.threshold / (2 * student.n_steps))
+    return notice(
+        "all spiking layers",
+        f"a bias of 1/{2 * student.n_steps} threshold was added before refinement",
+        "layers that conversion left silent get no gradient",
+        "refine.start: converted",
+    )
 
 
 def load_student(recipe: Recipe, folder: Any) -> GraphNet:
@@ -114,7 +170,7 @@ def load_student(recipe: Recipe, folder: Any) -> GraphNet:
 STAGE = Stage(
     name="refine",
     needs=("train", "convert"),
-    reads=("seed", "data", "model", "convert", "refine"),
-    version=1,
+    reads=("seed", "data", "model", "convert.calibration_images", "refine"),
+    version=2,
     run=run,
 )

@@ -17,8 +17,9 @@ from spikeport.pipeline.artefacts import load_network, load_splits
 from spikeport.pipeline.checkpoint import Checkpoint
 from spikeport.pipeline.files import read_tensors
 from spikeport.pipeline.progress import Progress
-from spikeport.pipeline.recipe import Recipe, parse
+from spikeport.pipeline.recipe import parse
 from spikeport.pipeline.refine import stage as refine
+from spikeport.pipeline.sections import Recipe
 from spikeport.pipeline.stage import LOG, StageContext
 
 from . import tiny_nets

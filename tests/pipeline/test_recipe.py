@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from spikeport.hw import BadInput
 from spikeport.pipeline import chain
-from spikeport.pipeline.recipe import Recipe, load, options_as, parse
+from spikeport.pipeline.recipe import load, options_as, parse
+from spikeport.pipeline.sections import Recipe
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 

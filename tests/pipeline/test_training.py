@@ -15,9 +15,10 @@ from spikeport.hw import SpikeportError
 from spikeport.models.datasets import Images
 from spikeport.pipeline.checkpoint import Checkpoint
 from spikeport.pipeline.progress import Progress
-from spikeport.pipeline.recipe import Train, parse
+from spikeport.pipeline.recipe import parse
+from spikeport.pipeline.sections import Train
 from spikeport.pipeline.stage import LOG, StageContext
-from spikeport.pipeline.training import Task, correct, fit, predict
+from spikeport.pipeline.training import Moment, Task, correct, fit, predict
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -54,7 +55,7 @@ def convnet(seed: int = 0) -> nn.Module:
 def task(net: nn.Module, settings: Train, **changes: Any) -> Task:
     """Classification of 37 images, which makes a short last batch."""
 
-    def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def loss(x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         logits = net(x)
         return functional.cross_entropy(logits.float(), y), logits, {"half": logits.detach().mean() / 2}
 
@@ -189,7 +190,7 @@ class Line(nn.Module):
         self.slope = slope
         self.w = nn.Parameter(torch.zeros((), dtype=torch.float64))
 
-    def loss(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def loss(self, x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         return self.slope * self.w, torch.zeros(len(x), 2), {"size": torch.tensor(float(len(x)))}
 
 
@@ -275,7 +276,7 @@ def test_weights_decay_and_biases_do_not(tmp_path, optimizer):
     before = state(net)
     there = context(tmp_path, epochs=1, batch_size=37, lr=0.1, momentum=0.0, weight_decay=0.5, optimizer=optimizer)
 
-    def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def loss(x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         return 0 * (net.weight.sum() + net.bias.sum()), torch.zeros(len(x), 2), {}
 
     scores = iter([0, 1])
@@ -289,7 +290,7 @@ def test_divergence_is_told_with_its_place_and_the_way_out(tmp_path, value):
     net = Line()
     calls = iter(range(100))
 
-    def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def loss(x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         return net.w * (value if next(calls) == 4 else 1.0), torch.zeros(len(x), 2), {}
 
     there = context(tmp_path, epochs=3, batch_size=4, lr=0.25)
@@ -310,7 +311,7 @@ def test_a_diverging_network_is_told(tmp_path):
 def test_precision_decides_whether_the_loss_runs_under_autocast(tmp_path, precision, automatic):
     net, seen = Line(), []
 
-    def loss(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def loss(x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         seen.append(torch.is_autocast_enabled("cpu"))
         return net.loss(x, y)
 

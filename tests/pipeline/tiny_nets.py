@@ -27,6 +27,7 @@ from spikeport.pipeline.convert import convert
 from spikeport.pipeline.folding import fold_batchnorm
 from spikeport.pipeline.lower import to_network
 from spikeport.pipeline.scales import Scales, choose_scales, contain_
+from spikeport.pipeline.training import Moment
 from torch import Tensor, nn
 
 
@@ -124,3 +125,8 @@ def integer(
 def payloads(architecture: Architecture, bits: int, count: int = 5, seed: int = 2) -> Tensor:
     """Integer images, int32 (B, C, H, W)."""
     return torch.randint(1 << bits, (count, *architecture.input_shape), generator=generator(seed), dtype=torch.int32)
+
+
+def moment(*, epoch: int = 1, done: float = 0.0, seed: int = 0) -> Moment:
+    """A moment of training, for a method's loss."""
+    return Moment(epoch=epoch, done=done, generator=generator(seed))

@@ -14,8 +14,9 @@ from spikeport.models.datasets import load
 from spikeport.pipeline import chain
 from spikeport.pipeline.adopt.source import folded_of, of_import, teacher_of
 from spikeport.pipeline.progress import Progress
-from spikeport.pipeline.recipe import Model, Recipe, parse
+from spikeport.pipeline.recipe import parse
 from spikeport.pipeline.runs import Outcome
+from spikeport.pipeline.sections import Model, Recipe
 from torch import nn
 
 from . import torch_nets

@@ -1,0 +1,270 @@
+"""The sections of a recipe: one frozen model per stage, every field with its range."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Scalar = bool | int | float | str | None
+
+Count = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
+Decay = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Precision = Literal["fp32", "bf16"]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, strict about types, no unknown keys, no NaN or infinity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Augment(Section):
+    """Training-time image changes. crop: pixels of padding before a random crop; cutout: side of the square, 0 off."""
+
+    crop: NotNegative = 0
+    flip: bool = False
+    cutout: NotNegative = 0
+
+
+class Data(Section):
+    """Which data set. root: where its files are (None: the data set's default).
+
+    validation: images held out of training. train_limit, test_limit: use only the first so many images of the (seeded)
+    split; None uses all.
+    """
+
+    name: str = "digits"
+    root: Annotated[Path, Field(strict=False)] | None = None
+    validation: Count = 200
+    train_limit: Count | None = None
+    test_limit: Count | None = None
+
+
+class Model(Section):
+    """Which network: one of architecture and file.
+
+    architecture: a registered name, see `spikeport models`. file: an ONNX file with a trained ANN, relative to the
+    current folder; its content, not its place, decides what is computed. mean, std: of its input normalisation, per
+    channel of pixels in [0, 1]; None if it takes the pixels themselves.
+    """
+
+    architecture: str | None = None
+    file: Annotated[Path, Field(strict=False)] | None = None
+    mean: Annotated[list[float], Field(min_length=1)] | None = None
+    std: Annotated[list[Rate], Field(min_length=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _some_network(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("architecture") is None and values.get("file") is None:
+            return {**values, "architecture": "digits_conv"}
+        return values
+
+    @model_validator(mode="after")
+    def _one_network(self) -> Model:
+        if self.architecture is not None and self.file is not None:
+            raise ValueError(f"architecture {self.architecture} and file {self.file} are both given; keep one")
+        if self.file is None and (self.mean or self.std):
+            raise ValueError("mean and std belong to a file; an architecture is trained on the pixels themselves")
+        return self
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the network: the architecture's name, or the file's content and its normalisation.
+
+        Raises BadInput if the file cannot be read.
+        """
+        if self.file is None:
+            return {"architecture": self.architecture}
+        from .adopt.content import content_hash  # few recipes name a file
+
+        return {"file": content_hash(self.file), "mean": self.mean, "std": self.std}
+
+
+class Optimization(Section):
+    """What every training stage shares. momentum is SGD's; AdamW ignores it."""
+
+    epochs: NotNegative
+    batch_size: Count
+    lr: Rate
+    momentum: Fraction = 0.9
+    weight_decay: Decay = 5e-4
+    augment: Augment = Augment()
+    precision: Precision = "fp32"
+
+
+class Train(Optimization):
+    """Training of the ANN; of one from a file, which is trained already, 0 epochs unless given."""
+
+    epochs: NotNegative = 30
+    batch_size: Count = 64
+    lr: Rate = 0.05
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    schedule: Literal["cosine", "onecycle"] = "cosine"
+    label_smoothing: Fraction = 0.0
+    warmup_epochs: NotNegative = 0
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Train:
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} is more than epochs {self.epochs}")
+        return self
+
+
+class Convert(Section):
+    """ANN to spiking network. v_init: membrane at the start, `zero` or `half` a threshold."""
+
+    norm: Literal["max", "percentile"] = "percentile"
+    percentile: Annotated[float, Field(gt=0, le=100)] = 99.9
+    calibration_images: Count = 512
+    v_init: Literal["zero", "half"] = "zero"
+
+
+class Refine(Optimization):
+    """Repair of the converted network. T: timesteps. v_decay: voltage decay, of 4096; None for the profile's own.
+
+    engine: how gradients are taken, see `models.ENGINES`. grad_scale: what the gradient (not the loss) is multiplied
+    by. seed: of batches, augmentation and the method's draws; None for the recipe's.
+
+    start: the converted network as it is, with half a threshold of bias, or with thresholds and biases measured layer
+    by layer (`pipeline/compensate.py`); or, without conversion, the ANN's weights and batch norms behind spiking
+    neurons (`teacher`), or fresh ones (`scratch`). options: the method's own settings, checked by its dataclass
+    (`options_as`).
+    """
+
+    method: str = "closed_loop_cka"
+    engine: str = "bptt"
+    grad_scale: Literal["1", "1/T"] = "1"
+    seed: NotNegative | None = None
+    profile: str = "loihi"
+    T: Count = 4
+    v_decay: Annotated[int, Field(ge=0, le=4096)] | None = None
+    epochs: NotNegative = 10
+    batch_size: Count = 64
+    lr: Rate = 0.01
+    grad_clip: Rate | None = None
+    start: Literal["converted", "half_bias", "compensated", "teacher", "scratch"] = "half_bias"
+    options: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
+
+
+class Quantize(Optimization):
+    """Training in the chip's integers. payload_bits: bits of an input pixel (None: as many as fit).
+
+    relays: how a layer that a shortcut passes can repeat its spikes in the file. `rescale` keeps the layer's threshold
+    below 254, which one synapse exceeds; `copies` keeps its scale, and the export adds biases or copies.
+    """
+
+    chip: str = "loihi2"
+    payload_bits: Annotated[int, Field(ge=1, le=24)] | None = None
+    relays: Literal["rescale", "copies"] = "rescale"
+    epochs: NotNegative = 5
+    batch_size: Count = 64
+    lr: Rate = 0.005
+    grad_clip: Rate | None = None
+
+
+class Export(Section):
+    """Writing the `.net` file. It has no settings: the network decides."""
+
+
+class Simulate(Section):
+    """Bit-accurate simulation of the file. batch_size: images at a time; the result does not depend on it."""
+
+    batch_size: Count = 64
+
+
+class Verify(Section):
+    """Comparison with real Lava. samples: test images, from the first. timeout_s: seconds Lava may take.
+
+    fast_conv: give Lava an exact matrix product in the place of scipy's convolution; about 7 times faster, but the
+    stock one is the stricter judge.
+    """
+
+    samples: Count = 32
+    timeout_s: Rate = 600.0
+    fast_conv: bool = False
+
+
+class Energy(Section):
+    """The convention shown first; all are always computed.
+
+    first_layer: charge the layer that sees the image at every timestep or once. synops: count stored synapses or only
+    those whose weight is not zero.
+    """
+
+    first_layer: Literal["per_step", "once"] = "per_step"
+    synops: Literal["stored", "effective"] = "stored"
+
+
+class Report(Section):
+    """The report has no settings."""
+
+
+class Recipe(Section):
+    """Everything a run depends on. device and threads say where it is computed, all else what is computed."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    seed: NotNegative = 0
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    threads: Count | None = None
+    data: Data = Data()
+    model: Model = Model()
+    train: Train = Train()
+    convert: Convert = Convert()
+    refine: Refine = Refine()
+    quantize: Quantize = Quantize()
+    export: Export = Export()
+    simulate: Simulate = Simulate()
+    verify: Verify = Verify()
+    energy: Energy = Energy()
+    report: Report = Report()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_file_is_trained(cls, values: Any) -> Any:
+        model, train = (values.get("model"), values.get("train", {})) if isinstance(values, dict) else (None, None)
+        if isinstance(model, dict) and model.get("file") is not None and isinstance(train, dict):
+            return {**values, "train": {"epochs": 0, **train}}
+        return values
+
+    def sections(self, names: Iterable[str]) -> dict[str, Any]:
+        """Parts of the recipe as plain JSON values: {"seed": 0, "refine.T": 4, ...}.
+
+        names: top-level keys, or `section.field` for one field of a section. A place is not an identity: `data.root` is
+        left out, and `model.file` is the hash of its content.
+        """
+        names = sorted(names)
+        whole = self.model_dump(mode="json")
+        whole["data"].pop("root")
+        if "model" in names:
+            whole["model"] = self.model.identity()
+        parts = {}
+        for name in names:
+            section, _, field = name.partition(".")
+            parts[name] = whole[section][field] if field else whole[section]
+        return parts
+
+    def canonical(self) -> str:
+        """The whole recipe as JSON with sorted keys: equal recipes give equal text."""
+        return canonical(self.model_dump(mode="json"))
+
+    def identity(self) -> str:
+        """SHA-256 over what the trained ANN depends on: name, seed, data, model, train. It names the run's folder."""
+        return digest(self.sections(("name", "seed", "data", "model", "train")))
+
+
+def canonical(value: Any) -> str:
+    """JSON text with sorted keys and no spaces. Raises ValueError for NaN and infinity."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON text of a value, in hex."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
