@@ -47,7 +47,7 @@ def measure(seed: int, way: str, out: Path) -> tuple[dict[str, Any], torch.Tenso
     relays = [rewrite for rewrite in rewrites if isinstance(rewrite, RelayRewrite)]
     thresholds = {relay.layer: graph[relay.layer].neuron.v_th_mant for relay in relays}
     drives = Counter(f"{relay.inputs} synapses, bias {relay.bias}" for relay in relays)
-    answers = read_tensors(done["quantize"].folder / PREDICTIONS)["test"]
+    answers = read_tensors(done["quantize"].folder / PREDICTIONS)["test"][-1]
     return {
         "seed": seed,
         "way": way,

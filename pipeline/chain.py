@@ -55,6 +55,15 @@ def check(recipe: Recipe) -> None:
     check_method(recipe.refine)
 
 
+def check_deployable(recipe: Recipe) -> None:
+    """Raise NotRepresentable, before anything is trained, for a recipe whose student the chip could never compute."""
+    from .convert import refined_profile
+    from .quantize import require_on_chip
+
+    check(recipe)
+    require_on_chip(recipe, refined_profile(recipe))
+
+
 def data_identity(recipe: Recipe) -> str:
     """SHA-256 over the images and labels of the recipe's data set. Raises BadInput if its files are not as expected."""
     from ..models.datasets import fingerprint, load

@@ -16,7 +16,7 @@ import typer
 from . import cli_deploy, cli_preflight, cli_tools
 from .allocator import keep_pages
 from .cli_common import More, Out, Quiet, RecipeFile, Settings, say, table, told
-from .cli_run import CONTINUE, finish
+from .cli_run import CONTINUE, finish, show_anytime
 
 app = typer.Typer(
     name="spikeport",
@@ -81,7 +81,32 @@ def _stage_command(stage: StageName, summary: str) -> None:
 _stage_command(StageName.train, "Train the ANN.")
 _stage_command(StageName.refine, "Repair what the conversion broke.")
 _stage_command(StageName.quantize, "Train in the chip's integers.")
-_stage_command(StageName.export, "Write the .net file and read it back.")
+
+
+@app.command()
+def export(
+    recipe: RecipeFile,
+    more: More = None,
+    settings: Settings = None,
+    out: Out = Path("runs"),
+    quiet: Quiet = False,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--budget",
+            metavar="LIMIT=VALUE",
+            help="Pick the timesteps on validation images: accuracy_drop=0.01, accuracy=0.97, synops=200000 or "
+            "energy_pj=5000; may be given several times.",
+        ),
+    ] = None,
+) -> None:
+    """Write the .net file and read it back; with a budget, for the number of timesteps that meets it."""
+    limits = [f"export.budget.{limit}" for limit in budget or []]
+    with told(CONTINUE):
+        done = finish(recipe, [*(settings or []), *(more or []), *limits], out, quiet, [StageName.export.value])
+        show_anytime(done[StageName.export.value])
+
+
 _stage_command(StageName.simulate, "Run the file bit-accurately on the test set.")
 _stage_command(StageName.energy, "Price the counted events.")
 _stage_command(StageName.report, "Write report.json, .md, .tex and .html.")

@@ -23,6 +23,8 @@ def finish(path: Path, changes: list[str], out: Path, quiet: bool, names: list[s
     from .recipe import load
 
     recipe = load(path, changes)
+    if "quantize" in names:
+        chain.check_deployable(recipe)
     progress = Progress(quiet=quiet)
     with chain.opened(recipe, out, progress) as opened:
         progress.stage(f"{recipe.name}: {opened.folder}")
@@ -66,3 +68,20 @@ def exit_unless_agreed(verdict: dict[str, Any]) -> None:
     """Exit with 1 if Lava ran and differed."""
     if not verdict.get("skipped") and (verdict["mismatches"] or verdict["layers_built"] != verdict["layers_written"]):
         raise typer.Exit(1)
+
+
+def show_anytime(outcome: Outcome) -> None:
+    """What samples of every length would answer and cost, and which the file has."""
+    metrics = outcome.manifest["metrics"]
+    conventions = list(metrics["anytime"][0]["energy_pj"])
+    rows = [
+        (
+            f"{row['T']}{' *' if row['T'] == metrics['n_steps'] else ''}",
+            f"{row['score']['accuracy']:.2%}",
+            f"{row['synops']:,.0f}",
+            *(f"{row['energy_pj'][name]:,.0f}" for name in conventions),
+        )
+        for row in metrics["anytime"]
+    ]
+    heads = ("T", "accuracy", "synaptic operations", *(f"pJ, {name}" for name in conventions))
+    table(f"validation images, any T; * in {metrics['file']}", heads, rows)

@@ -6,6 +6,7 @@ A graph becomes a chain first; both are simulated and must agree in every spike 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..export.lowering import to_chain
 from ..export.lowering_rewrite import Rewrite
 from ..hw import CHIPS, Chip, Network, NotRepresentable, Source, SpikeportError, check, same
 from ..models.datasets import Images
+from . import anytime
 from .artefacts import load_network, load_splits
 from .notices import notice
 from .stage import Stage, StageContext
@@ -29,24 +31,50 @@ PROOF_IMAGES = 32
 def run(context: StageContext) -> dict[str, Any]:
     """Lower the quantized network to a chain, check it against the chip, write `<recipe>.net`, and read it back.
 
-    Raises NotRepresentable for numbers the chip or the file cannot hold, UnsupportedLayer for a graph netx cannot.
+    `anytime`: accuracy, operations and energy on the validation images for every T up to the trained one; a budget
+    picks the file's T among them. Raises NotRepresentable for numbers the chip or the file cannot hold,
+    UnsupportedLayer for a graph netx cannot, BadInput for a budget that no T meets.
     """
+    recipe = context.recipe
     graph = load_network(context.inputs["quantize"])
-    images = load_splits(context.recipe).validation.subset(slice(PROOF_IMAGES))
-    chain, rewrites = proven_chain(graph, payload_for(graph, images), CHIPS[context.recipe.quantize.chip])
-    path = context.folder / f"{context.recipe.name}.net"
-    write_checked(chain, path, context.recipe.quantize.chip)
+    images = load_splits(recipe).validation
+    payload = payload_for(graph, images)
+    with context.progress.task("any T", total=len(images)) as task:
+        rows = anytime.curve(graph, payload, images.y, device=context.device, progress=task.advance)
+    notices = []
+    if recipe.export.budget is not None:
+        chosen = anytime.choose(rows, recipe.export.budget)
+        notices.append(of_budget(rows, chosen))
+        graph = replace(graph, n_steps=chosen)
+    chain, rewrites = proven_chain(graph, payload[:PROOF_IMAGES], CHIPS[recipe.quantize.chip])
+    path = context.folder / f"{recipe.name}.net"
+    write_checked(chain, path, recipe.quantize.chip)
     return {
         "file": path.name,
         "bytes": path.stat().st_size,
         "fingerprint": chain.fingerprint(),
+        "n_steps": chain.n_steps,
+        "anytime": rows,
         "populations": len(chain.populations),
         "added": {
             "neurons": sum(rewrite.neurons for rewrite in rewrites),
             "synapses": sum(rewrite.synapses for rewrite in rewrites),
         },
-        "notices": notices_of(rewrites),
+        "notices": [*notices, *notices_of(rewrites)],
     }
+
+
+def of_budget(rows: list[dict[str, Any]], chosen: int) -> dict[str, str]:
+    """The notice of a T that a budget picked."""
+    here, whole = rows[chosen - 1], rows[-1]
+    return notice(
+        "all spiking layers",
+        f"the file's samples last {chosen} of the {whole['T']} timesteps trained: {here['score']['accuracy']:.2%} "
+        f"instead of {whole['score']['accuracy']:.2%} on the validation images, "
+        f"{here['synops'] / whole['synops']:.0%} of the synaptic operations",
+        "export.budget",
+        "leave export.budget out",
+    )
 
 
 def proven_chain(network: Network, payload: Tensor, chip: Chip) -> tuple[Network, tuple[Rewrite, ...]]:
@@ -117,4 +145,10 @@ def written(folder: Path, results: Any) -> Path:
     return folder / str(results["file"])
 
 
-STAGE = Stage(name="export", needs=("quantize",), reads=("name", "seed", "data", "quantize"), version=2, run=run)
+STAGE = Stage(
+    name="export",
+    needs=("quantize",),
+    reads=("name", "seed", "data", "quantize", "export"),
+    version=3,
+    run=run,
+)

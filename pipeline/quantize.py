@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..hw import CHIPS, NotRepresentable, check
-from ..models import GraphNet
+from ..models import GraphNet, Profile
 from ..models.datasets import Images, batches
 from ..models.integer import IntegerNode, as_integer, integer_logits
 from .artefacts import load_ann, load_splits, save_net, save_network
@@ -26,6 +26,7 @@ from .metrics import accuracy
 from .notices import of_quantization
 from .refine.stage import load_student
 from .scales import Scales, choose_scales, contain_
+from .sections import Recipe
 from .stage import Stage, StageContext
 from .training import Moment, Task, correct, fit
 
@@ -46,11 +47,7 @@ def run(context: StageContext) -> dict[str, Any]:
     recipe, device = context.recipe, context.device
     chip = CHIPS[recipe.quantize.chip]
     profile = refined_profile(recipe)
-    reason = profile.on_chip()
-    if reason is not None:
-        raise NotRepresentable(
-            f"refine.profile {profile.name}: {reason}; refine with profile 'loihi', the others are for comparison"
-        )
+    require_on_chip(recipe, profile)
     splits = load_splits(recipe)
     teacher = fold_batchnorm(load_ann(recipe, context.inputs["train"])).to(device).requires_grad_(False)
     student = load_student(recipe, context.inputs["refine"])
@@ -87,10 +84,11 @@ def run(context: StageContext) -> dict[str, Any]:
     )
     network = to_network(net, scales.payload_bits)
     check(network, chip)
-    predictions = classify(net, splits.test, scales, device)
+    by_step = classify_steps(net, splits.test, scales, device)
+    predictions = by_step[-1]
     save_net(net, context.folder)
     save_network(network, context.folder)
-    write_tensors(context.folder / PREDICTIONS, {"test": predictions})
+    write_tensors(context.folder / PREDICTIONS, {"test": by_step})
     return {
         "test": accuracy(correct(predictions, splits.test), len(splits.test)),
         "validation": history,
@@ -102,16 +100,31 @@ def run(context: StageContext) -> dict[str, Any]:
     }
 
 
+def require_on_chip(recipe: Recipe, profile: Profile) -> None:
+    """Raise NotRepresentable, with the way out, if the chip cannot compute the student a recipe describes."""
+    reason = profile.on_chip()
+    if reason is not None:
+        raise NotRepresentable(
+            f"refine.profile {profile.name}: {reason}; refine with profile 'loihi', the others are for comparison "
+            "(`spikeport run RECIPE --until refine`)"
+        )
+
+
 @torch.no_grad()
-def classify(net: GraphNet, images: Images, scales: Scales, device: torch.device, size: int = 100) -> Tensor:
-    """The integer network's predictions, int64 (N,): the first largest membrane of the read-out."""
+def classify_steps(net: GraphNet, images: Images, scales: Scales, device: torch.device, size: int = 100) -> Tensor:
+    """The integer network's predictions after each timestep, int64 (T, N): the first largest membrane each time."""
     net.eval()
     out = []
     for index in batches(len(images), size, None):
         payload = images.payload(index, bits=scales.payload_bits).to(device, torch.float32)
-        _, sums = integer_logits(net, net(payload)[0])
+        sums = net(payload)[0].to(torch.int64).cumsum(dim=0)
         out.append(sums.argmax(dim=-1).cpu())
-    return torch.cat(out)
+    return torch.cat(out, dim=1)
+
+
+def classify(net: GraphNet, images: Images, scales: Scales, device: torch.device, size: int = 100) -> Tensor:
+    """The integer network's predictions at the end of a sample, int64 (N,)."""
+    return classify_steps(net, images, scales, device, size)[-1]
 
 
 def _layers(net: GraphNet, scales: Scales) -> list[dict[str, Any]]:

@@ -59,6 +59,7 @@ def run(context: StageContext) -> dict[str, Any]:
             "scope": "\n".join(price["scope"] for price in prices),
             "drift": results["refine"].get("drift", []),
             "timesteps": timesteps(results),
+            "anytime": [{**row, "chosen": row["T"] == network.n_steps} for row in results["export"]["anytime"]],
             "notices": [notice for metrics in results.values() for notice in metrics.get("notices", [])],
             "commands": [
                 f"spikeport run {RECIPE}  # the whole recipe, beside this report",
@@ -79,14 +80,14 @@ def chosen_prices(recipe: Recipe, prices: list[dict[str, Any]]) -> list[dict[str
 
 def waterfall(recipe: Recipe, results: Results) -> list[dict[str, Any]]:
     """Accuracy at each step on the test set; Lava's on the images it ran, and left out if it did not."""
-    T = recipe.refine.T
+    T, shipped = recipe.refine.T, results["export"]["n_steps"]
     steps = [
         ("ann", results["train"]["test"], "the trained ANN, fp32"),
         ("converted_soft", results["convert"]["soft"], f"integrate and fire, soft reset, T = {T}"),
         ("converted_hard", results["convert"]["hard"], f"the same weights, the chip's hard reset, T = {T}"),
         ("refined", results["refine"]["test"], f"{recipe.refine.method}, profile {recipe.refine.profile}, T = {T}"),
         ("integer", results["quantize"]["test"], f"{recipe.quantize.chip} integers, as trained"),
-        ("netx", results["simulate"]["test"], "the .net file read back, simulated bit for bit"),
+        ("netx", results["simulate"]["test"], f"the .net file read back, simulated bit for bit, T = {shipped}"),
     ]
     if "test" in results["verify"]:
         steps.append(("lava", results["verify"]["test"], "the .net file in real Lava, first test images"))
@@ -205,6 +206,6 @@ STAGE = Stage(
     name="report",
     needs=("train", "convert", "refine", "quantize", "export", "simulate", "verify", "energy"),
     reads=("name", "seed", "data", "model", "refine", "quantize", "energy", "report"),
-    version=1,
+    version=2,
     run=run,
 )

@@ -38,7 +38,8 @@ class Data(Section):
     """Which data set. root: where its files are (None: the data set's default).
 
     validation: images held out of training. train_limit, test_limit: use only the first so many images of the (seeded)
-    split; None uses all.
+    split; None uses all. per_class: of these, train on so many images of each class; None for all. label_noise: share of
+    the training labels that are replaced by another class (`pipeline/protocols.py`).
     """
 
     name: str = "digits"
@@ -46,6 +47,8 @@ class Data(Section):
     validation: Count = 200
     train_limit: Count | None = None
     test_limit: Count | None = None
+    per_class: Count | None = None
+    label_noise: Fraction = 0.0
 
 
 class Model(Section):
@@ -170,8 +173,32 @@ class Quantize(Optimization):
     grad_clip: Rate | None = None
 
 
+class Budget(Section):
+    """What a sample may cost or lose. accuracy_drop: against the best T, as a share of all images. accuracy: at least.
+
+    synops: synaptic operations per image, energy_pj: joules of the convention `energy_convention`, both at most.
+    """
+
+    accuracy_drop: Annotated[float, Field(ge=0, le=1)] | None = None
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    synops: Rate | None = None
+    energy_pj: Rate | None = None
+    energy_convention: str = "op_count_int8"
+
+    @model_validator(mode="after")
+    def _something(self) -> Budget:
+        if self.accuracy_drop is self.accuracy is self.synops is self.energy_pj is None:
+            raise ValueError("is empty; give accuracy_drop, accuracy, synops or energy_pj")
+        return self
+
+
 class Export(Section):
-    """Writing the `.net` file. It has no settings: the network decides."""
+    """Writing the `.net` file. budget: picks its number of timesteps, 1..refine.T, on the validation images.
+
+    None keeps refine.T. A sample longer than those trained is not offered: its read-out could saturate.
+    """
+
+    budget: Budget | None = None
 
 
 class Simulate(Section):

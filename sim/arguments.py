@@ -8,7 +8,7 @@ import torch
 
 from ..hw import BadInput, Network, Population, Source, UnsupportedLayer, did_you_mean
 
-RECORDABLE = ("spikes", "u", "v")
+RECORDABLE = ("spikes", "u", "v", "readout")
 INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 

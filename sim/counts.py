@@ -87,6 +87,17 @@ class Counts:
             overflows=joined("overflows"),
         )
 
+    def until(self, n_steps: int) -> Counts:
+        """The events of the first n_steps timesteps: those of a sample that ends there. Raises BadInput beyond T."""
+        if not 1 <= n_steps <= self.n_steps:
+            raise BadInput(f"until: {n_steps} timesteps of a run of {self.n_steps}; give 1..{self.n_steps}")
+        return Counts(
+            spikes={name: events[:n_steps] for name, events in self.spikes.items()},
+            synops={pair: events[:n_steps] for pair, events in self.synops.items()},
+            synops_effective={pair: events[:n_steps] for pair, events in self.synops_effective.items()},
+            overflows={name: events[:n_steps] for name, events in self.overflows.items()},
+        )
+
     def spikes_per_sample(self) -> dict[str, float]:
         """Mean number of spikes of each population over one sample (all timesteps)."""
         return {name: int(events.sum()) / self.n_samples for name, events in self.spikes.items()}

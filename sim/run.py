@@ -36,9 +36,10 @@ def run(
     """Simulate `network.n_steps` timesteps of every sample, from zero state.
 
     inputs: integers in min_payload..max_payload of the network's one source of shape S: (B, *S), the same at every
-    timestep (synaptic sums are then made once), or (T, B, *S). record: any of "spikes", "u", "v", for every population;
-    this keeps the whole tensors, so ask for it on few samples. device: "cpu" or a CUDA device; the integers are the
-    same. progress: called after each batch with the number of samples it held.
+    timestep (synaptic sums are then made once), or (T, B, *S). record: any of "spikes", "u", "v", for every population,
+    which keeps the whole tensors, so ask for it on few samples; and "readout", the answer after each timestep. device:
+    "cpu" or a CUDA device; the integers are the same. progress: called after each batch with the number of samples it
+    held.
 
     chip: where given, the populations of `hw.rests_on_calibration(network, chip)` are watched, and `Counts.overflows`
     says how many of their synaptic sums left the chip's range. backend: how sums and neurons are computed on the CPU

@@ -126,6 +126,7 @@ class _Batch:
         workspace.reclaim()  # what a run that was refused half-way still held
         alive: dict[str, torch.Tensor] = {}
         readout: torch.Tensor | None = None
+        self.readouts: torch.Tensor | None = None
         with exact_sums(self.simulator.device):
             for index, population in enumerate(network.populations):
                 name = population.name
@@ -141,7 +142,7 @@ class _Batch:
                 for done in [n for n in alive if self.simulator._last_use[n] <= index]:
                     workspace.give(alive.pop(done))
         assert readout is not None  # check_network refuses a source as read-out
-        return Trace(readout=readout, counts=self.counts, **self.kept)
+        return Trace(readout=readout, readouts=self.readouts, counts=self.counts, **self.kept)
 
     def _enter(self, population: Population) -> torch.Tensor:
         """The source's spikes on the device, in the inner order, as uint8 where that holds every payload."""
@@ -164,12 +165,15 @@ class _Batch:
         device, size, pictures = self.simulator.device, population.size, self.samples * self.steps
         shape = (self.samples, self.steps, size)
         spikes = self.simulator._workspace.take(shape, torch.uint8)
-        states = {k: torch.empty(shape, dtype=torch.int32, device=device) for k in ("u", "v") if k in self.record}
+        answers = population.name == self.simulator.network.readout.population
+        each_step = answers and "readout" in self.record
+        kept = [k for k in ("u", "v") if k in self.record]
+        wanted = {*kept, "v"} if each_step else kept
+        states = {k: torch.empty(shape, dtype=torch.int32, device=device) for k in wanted}
         senders = {c.source for c in self.simulator.network.incoming(population.name)} - {population.name}
         arriving = {name: alive[name] for name in senders}
         loops = self.simulator._plan.loops(pictures * size)
         rows = layer.samples_at_once(arriving)
-        answers = population.name == self.simulator.network.readout.population
         v_end = torch.empty((self.samples if answers else 0, size), dtype=torch.int32, device=device)
         events, watch = [], _Watch(self.simulator._limits.get(population.name), self.steps)
         watching = watch if watch.limit is not None or self.largest is not None else None
@@ -180,8 +184,10 @@ class _Batch:
             layer.run({name: sent[part] for name, sent in arriving.items()}, pictures, out, watching)
             events.append(counter.count(spikes[part], loops))
         self._count(counter, population.name, torch.cat(events))
-        for key, values in states.items():
-            self.kept[key][population.name] = leave(values, population.shape).cpu().contiguous()
+        for key in kept:
+            self.kept[key][population.name] = leave(states[key], population.shape).cpu().contiguous()
+        if each_step:
+            self.readouts = self._readouts(population, spikes, states["v"])
         if watch.limit is not None:
             self.counts.overflows[population.name] = torch.cat(watch.beyond).T.contiguous()
         if self.largest is not None:
@@ -202,6 +208,12 @@ class _Batch:
         membrane = self.simulator.network.readout.kind == "membrane"
         answer = v_end[:, None] if membrane else spikes.sum(dim=1, keepdim=True)
         return leave(answer, population.shape)[0].flatten(1).to("cpu", torch.int64)
+
+    def _readouts(self, population: Population, spikes: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        """What `_readout` would be after each timestep: int64 (T, B, K) on the CPU, in C, H, W order."""
+        membrane = self.simulator.network.readout.kind == "membrane"
+        answers = v if membrane else spikes.cumsum(dim=1, dtype=torch.int64)
+        return leave(answers, population.shape).flatten(2).to("cpu", torch.int64)
 
 
 class _Watch:
@@ -225,12 +237,15 @@ def _side_by_side(parts: list[Trace]) -> Trace:
     if len(parts) == 1:
         return parts[0]
 
+    answers = [part.readouts for part in parts]
+
     def joined(field: str) -> dict[str, torch.Tensor]:
         return {name: torch.cat([getattr(p, field)[name] for p in parts], dim=1) for name in getattr(parts[0], field)}
 
     return replace(
         parts[0],
         readout=torch.cat([part.readout for part in parts]),
+        readouts=None if None in answers else torch.cat([a for a in answers if a is not None], dim=1),
         counts=Counts.merge([part.counts for part in parts]),
         spikes=joined("spikes"),
         u=joined("u"),

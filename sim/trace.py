@@ -18,6 +18,8 @@ class Trace:
     timestep as the register holds it, in units of 2^-6 mantissa: a lossless integrator has v = 64 * (sum of its
     synaptic sums and biases). Nothing is shifted down. For a `spike_count` read-out it is the number of spikes.
 
+    readouts: the same after each timestep, int64 (T, B, K), where recorded: what shorter samples would have answered.
+
     counts: int64 (T, B) per population and per connection; also of sums beyond the chip's range, where watched.
 
     spikes, u, v: by population, (T, B, *shape); empty unless recorded. spikes: uint8, also the input's payloads (int32
@@ -26,6 +28,7 @@ class Trace:
 
     readout: torch.Tensor
     counts: Counts
+    readouts: torch.Tensor | None = None
     spikes: Mapping[str, torch.Tensor] = field(default_factory=dict)
     u: Mapping[str, torch.Tensor] = field(default_factory=dict)
     v: Mapping[str, torch.Tensor] = field(default_factory=dict)

@@ -42,6 +42,9 @@ def _blocks(report: Report) -> Iterator[str]:
     if report.timesteps:
         yield "## Accuracy against timesteps"
         yield table(tables.timesteps(report))
+    if report.anytime:
+        yield "## Shorter samples"
+        yield table(tables.anytime(report))
     yield "## Spikes and synaptic operations"
     yield escape(prose.activity(report))
     yield table(tables.activity(report))

@@ -175,6 +175,20 @@ class Timesteps(_Value):
     refined: Score | None = None
 
 
+class AnyTime(_Value):
+    """The deployed integers with samples of T timesteps, on the validation images.
+
+    synops: per image, stored synapses reached by spikes. energy_pj: per image, by convention, the first layer charged
+    at every timestep. chosen: whether the file's samples last so long.
+    """
+
+    T: Annotated[int, Field(ge=1)]
+    score: Score
+    synops: Amount
+    energy_pj: dict[str, Amount]
+    chosen: bool
+
+
 class Notice(_Value):
     """Something that was folded, approximated, clipped or refused: which layer, what, why, and the way out."""
 
@@ -203,6 +217,7 @@ class Report(_Value):
     scope: Text
     drift: tuple[Drift, ...] = ()
     timesteps: tuple[Timesteps, ...] = ()
+    anytime: tuple[AnyTime, ...] = ()
     notices: tuple[Notice, ...] = ()
     commands: tuple[str, ...] = ()
 

@@ -208,6 +208,27 @@ def timesteps(report: Report) -> Table:
     return Table("timesteps", caption, ("T", *names), "rlll", tuple(rows))
 
 
+def anytime(report: Report) -> Table:
+    """Accuracy, operations and energy of the deployed integers against T."""
+    conventions = list(report.anytime[0].energy_pj)
+    scales = {n: units.scale_of([row.energy_pj[n] * units.PICO for row in report.anytime]) for n in conventions}
+    rows = tuple(
+        (
+            f"{row.T}{' (the file)' if row.chosen else ''}",
+            f"{units.percent(row.score.accuracy)} ({units.interval(row.score.ci95)}, n = {row.score.n:,})",
+            f"{row.synops:,.0f}",
+            *(scales[name].text(row.energy_pj[name] * units.PICO) for name in conventions),
+        )
+        for row in report.anytime
+    )
+    caption = (
+        "The deployed integers with samples of T timesteps, on the validation images: accuracy with its 95 % Wilson "
+        "interval, synaptic operations and energy per image (synaptic operations only, the first layer at every step)."
+    )
+    heads = ("T", "Accuracy", "Synaptic operations", *(f"{n} ({scales[n].prefix}J)" for n in conventions))
+    return Table("anytime", caption, heads, "llr" + "r" * len(conventions), rows)
+
+
 def on_split(report: Report) -> str:
     """On which images the accuracy against T was measured, in words; empty if the report does not say."""
     splits = sorted({t.split for t in report.timesteps if t.split})

@@ -65,14 +65,16 @@ def test_the_network_is_legal_and_has_the_fingerprint_it_reports(chain):
     assert network.n_steps == 2
 
 
-def test_its_test_predictions_are_those_of_the_simulated_network(chain):
+def test_its_test_predictions_are_those_of_the_simulated_network_after_every_timestep(chain):
     recipe, folder, metrics = chain
     test = load_splits(recipe).test
     network = load_network(folder / "quantize")
-    trace = sim.run(network, test.payload(bits=metrics["payload_bits"]))
+    trace = sim.run(network, test.payload(bits=metrics["payload_bits"]), record=("readout",))
     predictions = read_tensors(folder / "quantize" / quantize.PREDICTIONS)["test"]
-    assert torch.equal(trace.predictions, predictions)
-    hits = int((predictions == test.y).sum())
+    assert trace.readouts is not None
+    assert torch.equal(trace.readouts.argmax(dim=2), predictions)
+    assert torch.equal(trace.predictions, predictions[-1])
+    hits = int((predictions[-1] == test.y).sum())
     assert (metrics["test"]["correct"], metrics["test"]["n"]) == (hits, 40)
     assert len(predictions.unique()) > 1
 

@@ -313,7 +313,7 @@ def test_precision_decides_whether_the_loss_runs_under_autocast(tmp_path, precis
 
     def loss(x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         seen.append(torch.is_autocast_enabled("cpu"))
-        return net.loss(x, y)
+        return net.loss(x, y, moment)
 
     there = context(tmp_path, epochs=1, batch_size=37, lr=0.1, precision=precision)
     fit(task(net, there.recipe.train, loss=loss, score=lambda _: 0), there)
