@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ..hw import BadInput
+
 Scalar = bool | int | float | str | None
 
 Count = Annotated[int, Field(ge=1)]
@@ -134,7 +136,11 @@ class Refine(Optimization):
     """Repair of the converted network. T: timesteps. v_decay: voltage decay, of 4096; None for the profile's own.
 
     engine: how gradients are taken, see `models.ENGINES`. grad_scale: what the gradient (not the loss) is multiplied
-    by. seed: of batches, augmentation and the method's draws; None for the recipe's.
+    by. seed: of batches, augmentation and the method's draws; None for the recipe's. last_activation: of the last hidden
+    unit, `relu` for a control that no chip can run (`docs/methods/ckdsnn.md`).
+
+    teacher: folder of another run on the same data and seed, whose trained ANN is the teacher; None for this run's own.
+    Its weights, not its place, decide what is computed.
 
     start: the converted network as it is, with half a threshold of bias, or with thresholds and biases measured layer
     by layer (`pipeline/compensate.py`); or, without conversion, the ANN's weights and batch norms behind spiking
@@ -146,7 +152,9 @@ class Refine(Optimization):
     engine: str = "bptt"
     grad_scale: Literal["1", "1/T"] = "1"
     seed: NotNegative | None = None
+    teacher: Annotated[Path, Field(strict=False)] | None = None
     profile: str = "loihi"
+    last_activation: Literal["spiking", "relu"] = "spiking"
     T: Count = 4
     v_decay: Annotated[int, Field(ge=0, le=4096)] | None = None
     epochs: NotNegative = 10
@@ -155,6 +163,23 @@ class Refine(Optimization):
     grad_clip: Rate | None = None
     start: Literal["converted", "half_bias", "compensated", "teacher", "scratch"] = "half_bias"
     options: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
+
+    def teacher_identity(self) -> str | None:
+        """SHA-256 of the other run's trained weights, None for this run's own teacher.
+
+        Raises BadInput if there is no trained network in the folder.
+        """
+        if self.teacher is None:
+            return None
+        from .files import sha256  # few recipes name a teacher
+
+        weights = self.teacher / "train" / "weights.safetensors"
+        if not weights.is_file():
+            raise BadInput(
+                f"refine.teacher {self.teacher}: holds no finished train stage; name a run's folder, with a network "
+                "made by `spikeport train`"
+            )
+        return sha256(weights)
 
 
 class Quantize(Optimization):
@@ -265,13 +290,15 @@ class Recipe(Section):
         """Parts of the recipe as plain JSON values: {"seed": 0, "refine.T": 4, ...}.
 
         names: top-level keys, or `section.field` for one field of a section. A place is not an identity: `data.root` is
-        left out, and `model.file` is the hash of its content.
+        left out, `model.file` and `refine.teacher` are hashes of their content.
         """
         names = sorted(names)
         whole = self.model_dump(mode="json")
         whole["data"].pop("root")
         if "model" in names:
             whole["model"] = self.model.identity()
+        if "refine" in names:
+            whole["refine"]["teacher"] = self.refine.teacher_identity()
         parts = {}
         for name in names:
             section, _, field = name.partition(".")

@@ -20,6 +20,12 @@ def check_method(settings: Refine) -> None:
             f"refine.method {settings.method} compares single timesteps, which the engine {settings.engine} does not "
             "differentiate; use refine.engine bptt"
         )
+    if settings.teacher is not None and not method.any_teacher:
+        raise BadInput(
+            f"refine.method {settings.method} compares layers of the same name, so its teacher is the run's own; leave "
+            f"refine.teacher out, or use one of {', '.join(n for n, m in METHODS.items() if m.any_teacher)}"
+        )
+    settings.teacher_identity()  # raises if there is no trained network
 
 
 __all__ = ["METHODS", "Distiller", "Method", "Pair", "check_method"]

@@ -55,5 +55,6 @@ METHODS.register(
         source="Hinton et al., arXiv 1503.02531",
         config=KdConfig,
         build=LogitDistillation,
+        any_teacher=True,
     ),
 )

@@ -77,7 +77,8 @@ class Method:
     """One refinement method. config: its frozen dataclass of settings.
 
     build: (pair, settings) -> Distiller; may raise BadInput for a pair it cannot work on. steps: whether it compares
-    single timesteps, which the `rate` engine does not differentiate. source: the paper.
+    single timesteps, which the `rate` engine does not differentiate. any_teacher: whether the teacher may be of another
+    architecture. source: the paper.
     """
 
     summary: str
@@ -85,6 +86,7 @@ class Method:
     config: type[Any]
     build: Callable[[Pair, Any], Distiller]
     steps: bool = False
+    any_teacher: bool = False
 
 
 METHODS: Registry[Method] = Registry("refinement method")

@@ -33,5 +33,11 @@ class CrossEntropy(Distiller):
 
 METHODS.register(
     "none",
-    Method(summary="cross-entropy fine-tuning, no teacher", source="baseline", config=NoneConfig, build=CrossEntropy),
+    Method(
+        summary="cross-entropy fine-tuning, no teacher",
+        source="baseline",
+        config=NoneConfig,
+        build=CrossEntropy,
+        any_teacher=True,
+    ),
 )

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...models import ENGINES, GraphNet, Spiking, as_spiking, build_ann
+from ...hw import BadInput
+from ...models import ENGINES, INPUT, GraphNet, Rectify, Spiking, as_spiking, build_ann
 from ..artefacts import load_ann, load_into, load_splits, save_net
 from ..compensate import compensate
 from ..convert import calibration_batches, classify, classify_steps, convert, refined_profile, skeleton
@@ -19,6 +20,7 @@ from ..notices import notice
 from ..recipe import options_as
 from ..sections import Recipe
 from ..stage import Stage, StageContext
+from ..teacher_run import load_teacher
 from ..training import Moment, Task, correct, fit
 from .method import METHODS, Pair
 
@@ -35,9 +37,12 @@ def run(context: StageContext) -> dict[str, Any]:
     settings = recipe.refine
     splits = load_splits(recipe)
     ann = load_ann(recipe, context.inputs["train"]).to(device)
-    teacher = fold_batchnorm(ann).requires_grad_(False)
+    own = fold_batchnorm(ann)
+    teacher = (own if settings.teacher is None else load_teacher(recipe).to(device)).requires_grad_(False)
     calibration = calibration_batches(splits.train, recipe.convert.calibration_images, device)
-    student, notices = _student(context, ann, teacher, calibration)
+    student, notices = _student(context, ann, own, calibration)
+    if settings.last_activation == "relu":
+        notices.append(rectify_last_(student))
     seed = recipe.seed if settings.seed is None else settings.seed
     pair = Pair(
         student=student,
@@ -76,6 +81,8 @@ def run(context: StageContext) -> dict[str, Any]:
         context,
     )
     student = _folded(student)
+    if settings.last_activation == "relu":
+        rectify_last_(student)
     save_net(student, context.folder)
     predictions = classify(student, splits.test, device)
     write_tensors(context.folder / PREDICTIONS, {"test": predictions})
@@ -90,13 +97,14 @@ def run(context: StageContext) -> dict[str, Any]:
         "by_T": by_t,
         "profile": student.spiking[0].profile.name,
         "engine": settings.engine,
+        "teacher": teacher.architecture.name,
         "notices": notices,
         **distiller.report(),
     }
 
 
 def _student(
-    context: StageContext, ann: GraphNet, teacher: GraphNet, calibration: Sequence[Tensor]
+    context: StageContext, ann: GraphNet, folded: GraphNet, calibration: Sequence[Tensor]
 ) -> tuple[GraphNet, list[dict[str, str]]]:
     """The spiking network that training starts from, and the notices of what was done to it."""
     recipe, device = context.recipe, context.device
@@ -116,7 +124,7 @@ def _student(
         ]
     student = load_into(skeleton(recipe, profile, n_steps), context.inputs["convert"]).to(device)
     if recipe.refine.start == "compensated":
-        return student, [compensate_(student, teacher, torch.cat(list(calibration)))]
+        return student, [compensate_(student, folded, torch.cat(list(calibration)))]
     return student, []
 
 
@@ -162,9 +170,33 @@ def add_half_bias_(student: GraphNet) -> dict[str, str]:
     )
 
 
+def rectify_last_(student: GraphNet) -> dict[str, str]:
+    """Put a ReLU, applied at every timestep, in the place of the last hidden unit's neurons; the report's notice of it.
+
+    Raises BadInput if the unit is a max pool, or reads the image alone: it must be driven by spikes.
+    """
+    unit = student.architecture.units[-2]
+    if unit.pool is not None or all(wire.source == INPUT for wire in unit.wires):
+        what = "is a max pool" if unit.pool is not None else "reads the image alone, so nothing would spike"
+        raise BadInput(
+            f"refine.last_activation is relu, but {unit.name} of {student.architecture.name}, its last hidden unit, "
+            f"{what}; leave refine.last_activation at spiking, or take another model.architecture"
+        )
+    student.node(unit.name).neuron = Rectify()
+    return notice(
+        unit.name,
+        "a ReLU at every timestep took the place of its neurons; its values count as spikes in the training log",
+        "refine.last_activation says so; no chip can run this student",
+        "refine.last_activation: spiking",
+    )
+
+
 def load_student(recipe: Recipe, folder: Any) -> GraphNet:
     """The refined network, in evaluation mode."""
-    return load_into(skeleton(recipe, refined_profile(recipe), recipe.refine.T), folder)
+    student = skeleton(recipe, refined_profile(recipe), recipe.refine.T)
+    if recipe.refine.last_activation == "relu":
+        rectify_last_(student)
+    return load_into(student, folder)
 
 
 STAGE = Stage(

@@ -57,8 +57,8 @@ def test_an_unknown_section_is_named_with_the_nearest_known_one(written):
 
 
 def test_a_section_without_settings_says_so(written):
-    with pytest.raises(BadInput, match=r"export\.file: unknown key; this section has no settings"):
-        written("export: {file: a.net}")
+    with pytest.raises(BadInput, match=r"report\.file: unknown key; this section has no settings"):
+        written("report: {file: a.net}")
 
 
 @pytest.mark.parametrize(
