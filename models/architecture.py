@@ -40,7 +40,9 @@ class ConvWire:
     """Convolution from `source`, then batch norm. Numbers are for both axes, pairs are (H, W).
 
     padding: zeros around the source, None for half the kernel, which keeps the size at stride 1. bias: of a wire
-    without batch norm (which has its own shift): one per channel, one per neuron of the target, or none.
+    without batch norm (which has its own shift): one per channel, one per neuron of the target, or none. pool: the
+    source is averaged over windows of pool x pool before the convolution; rows and columns left over are dropped.
+    norm_bias: whether the convolution has a bias before its batch norm too, which only adds parameters.
     """
 
     source: str
@@ -51,6 +53,8 @@ class ConvWire:
     padding: int | Pair | None = None
     dilation: int | Pair = 1
     bias: Literal["channel", "neuron", "none"] = "channel"
+    pool: int = 1
+    norm_bias: bool = False
 
     @property
     def window(self) -> Window:
@@ -62,19 +66,30 @@ class ConvWire:
 
 @dataclass(frozen=True, kw_only=True)
 class LinearWire:
-    """A linear map of the flattened source (C, H, W order), or of its spatial mean if `mean` is set."""
+    """A linear map of the flattened source (C, H, W order), or of its spatial mean if `mean` is set.
+
+    pool: the source is averaged over windows of pool x pool before, as in a `ConvWire`.
+    """
 
     source: str
     mean: bool = False
     bias: bool = True
+    pool: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class IdentityWire:
-    """The source added as it is, times `scale`: the shortcut of a residual block."""
+    """The source added as it is, times `scale`: the shortcut of a residual block.
+
+    In this order: averaged over windows of pool x pool, scaled, given a batch norm if `norm` is set (a source of
+    (C, H, W)), and, if `pad` is set, given channels of zeros up to the number of its unit's.
+    """
 
     source: str
     scale: float = 1.0
+    norm: bool = False
+    pool: int = 1
+    pad: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,21 +125,55 @@ Wire = ConvWire | LinearWire | IdentityWire | PoolWire
 
 
 @dataclass(frozen=True, kw_only=True)
+class Attention:
+    """Spiking self-attention: scale * Q K^T V, without softmax, over the positions of (C, H, W) maps.
+
+    The channels are split into `heads` equal parts, head by head. Source: Zhou et al., ICLR 2023 (Spikformer), eq. 6.
+    """
+
+    heads: int
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unit:
     """One population: the sum of its wires, then the activation. The last unit of a network has none.
 
-    ceiling: the ANN's activation is min(max(x, 0), ceiling); None for a plain ReLU. Raises BadInput for a max pool
-    beside another wire.
+    ceiling: the ANN's activation is min(max(x, 0), ceiling); None for a plain ReLU. activation: "none" for a linear
+    unit, which hands on its sum: the stream of a pre-activation network, a sum of spikes. attention: the unit's three
+    identity wires, queries, keys and values, are multiplied instead of summed. Raises BadInput for a max pool beside
+    another wire, and for an attention of other wires.
     """
 
     name: str
     channels: int
     wires: tuple[Wire, ...]
     ceiling: float | None = None
+    activation: Literal["neuron", "none"] = "neuron"
+    attention: Attention | None = None
 
     def __post_init__(self) -> None:
         if len(self.wires) > 1 and any(isinstance(wire, PoolWire) for wire in self.wires):
             raise BadInput(f"{self.name}: a max pool cannot be summed with other wires; give it a unit of its own")
+        if self.attention is None:
+            return
+        if len(self.wires) != 3 or not all(isinstance(wire, IdentityWire) for wire in self.wires):
+            raise BadInput(f"{self.name}: attention needs three identity wires: queries, keys, values")
+        if self.channels % self.attention.heads:
+            raise BadInput(
+                f"{self.name}: {self.channels} channels cannot be split into {self.attention.heads} heads; give a "
+                "number of heads that divides them"
+            )
+
+    @property
+    def linear(self) -> bool:
+        """Whether it hands on its sum as it is."""
+        return self.activation == "none"
+
+    @property
+    def fires(self) -> bool:
+        """Whether it has neurons: neither a linear unit nor a max pool does, nor the last unit of a network."""
+        return not self.linear and self.pool is None
 
     @property
     def pool(self) -> PoolWire | None:
@@ -138,7 +187,7 @@ class Architecture:
 
     taps: units whose activations a refinement method may compare with the teacher's. stages: those of the taps after
     which everything goes through one unit and the resolution or width changes, the last hidden one included; all taps
-    unless given.
+    unless given. Raises BadInput for a max pool of a linear unit, whose sums have no OR.
     """
 
     name: str
@@ -151,6 +200,19 @@ class Architecture:
     def __post_init__(self) -> None:
         if not self.stages:
             object.__setattr__(self, "stages", self.taps)
+        linear = {unit.name for unit in self.units if unit.linear}
+        for unit in self.units:
+            if unit.pool is not None and unit.pool.source in linear:
+                raise BadInput(
+                    f"{self.name}/{unit.name}: a max pool of {unit.pool.source}, which has no neurons, has no spiking "
+                    "twin; put neurons before it, or take the average"
+                )
+
+    @property
+    def plain(self) -> bool:
+        """Whether, once batch norms are folded, each wire is one map and each hidden unit fires or is a max pool."""
+        hidden = all((unit.fires or unit.pool is not None) and unit.attention is None for unit in self.units[:-1])
+        return hidden and all(is_plain(wire) for unit in self.units for wire in unit.wires)
 
     def shapes(self) -> dict[str, Shape]:
         """The shape of every population, the input included."""
@@ -164,13 +226,41 @@ class Architecture:
 
 
 def wire_shape(wire: Wire, source: Shape, channels: int) -> Shape:
-    """Shape of what a wire from a population of shape `source` gives a unit of so many channels."""
+    """Shape of what a wire from a population of shape `source` gives a unit of so many channels.
+
+    Raises BadInput for a source too small for the wire, and for one that it cannot be laid from.
+    """
+    spatial = isinstance(wire, ConvWire | PoolWire) or pool_of(wire) > 1 or getattr(wire, "norm", False)
+    if spatial and len(source) != 3:
+        raise BadInput(f"{wire.source}: its shape is {source}; a convolution, pool or batch norm needs (C, H, W)")
+    shape = pooled(source, pool_of(wire))
     if isinstance(wire, LinearWire):
-        return (channels,)
-    if isinstance(wire, IdentityWire):
-        return source
-    out = source[0] if isinstance(wire, PoolWire) else channels
-    return (out, *wire.window.out_size((source[1], source[2])))
+        out: Shape = (channels,)
+    elif isinstance(wire, IdentityWire):
+        out = (channels, *shape[1:]) if wire.pad else shape
+        if out[0] < shape[0]:
+            raise BadInput(f"{wire.source}: padding its {shape[0]} channels cannot give {channels}; give at least them")
+    else:
+        kept = shape[0] if isinstance(wire, PoolWire) else channels
+        out = (kept, *wire.window.out_size((shape[1], shape[2])))
+    if min(*shape, *out) < 1:
+        raise BadInput(f"{wire.source}: its shape {source} is too small for the layer after it; give a larger input")
+    return out
+
+
+def is_plain(wire: Wire) -> bool:
+    """Whether a wire is one matrix, convolution, number or max pool as it stands, once its batch norm is folded."""
+    return pool_of(wire) == 1 and not (isinstance(wire, IdentityWire) and (wire.norm or wire.pad))
+
+
+def pool_of(wire: Wire) -> int:
+    """The side of the windows that the source is averaged over; 1 for none."""
+    return 1 if isinstance(wire, PoolWire) else wire.pool
+
+
+def pooled(shape: Shape, pool: int) -> Shape:
+    """The shape of an average pool over windows of pool x pool, without what is left over."""
+    return (shape[0], *(size // pool for size in shape[1:]))
 
 
 def _pair(value: int | Pair) -> Pair:

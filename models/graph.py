@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Collection, Sequence
 
 import torch
@@ -14,7 +15,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..hw import BadInput, Shape
-from .architecture import INPUT, Architecture, ConvWire, IdentityWire, LinearWire, PoolWire, Unit, Wire, wire_shape
+from .architecture import (
+    INPUT,
+    Architecture,
+    Attention,
+    ConvWire,
+    IdentityWire,
+    LinearWire,
+    PoolWire,
+    Unit,
+    Wire,
+    pool_of,
+    pooled,
+    wire_shape,
+)
 from .neurons import Spiking
 from .profiles import Profile
 
@@ -32,9 +46,9 @@ class Rectify(nn.Module):
 
 
 class Accumulate(nn.Module):
-    """No activation: the read-out, whose logits are returned per timestep where the current has a time axis.
+    """No activation: a linear unit, or the read-out, whose logits are returned per timestep.
 
-    A max pool has none either; its spikes are those of its source.
+    A max pool has none either; its spikes are those of its source. A current without a time axis gets none.
     """
 
     def forward(self, current: Tensor, static: bool) -> Tensor:
@@ -69,28 +83,49 @@ class Synapses(nn.Module):
         self.weighted: nn.Module = nn.Identity()
         self.norm: nn.Module = nn.Identity()
         self.bias = None
+        self.zeros = channels - source[0] if isinstance(wire, IdentityWire) and wire.pad else 0
         if isinstance(wire, ConvWire):
-            window, bias = wire.window, not wire.norm and wire.bias == "channel"
+            window = wire.window
+            bias = wire.norm_bias if wire.norm else wire.bias == "channel"
             self.weighted = nn.Conv2d(source[0], channels, *window, groups=wire.groups, bias=bias)
             if wire.norm:
                 self.norm = nn.BatchNorm2d(channels)
             elif wire.bias == "neuron":
                 self.bias = nn.Parameter(torch.zeros(wire_shape(wire, source, channels)))
         elif isinstance(wire, LinearWire):
-            size = source[0] if wire.mean or len(source) == 1 else source[0] * source[1] * source[2]
+            size = source[0] if wire.mean else math.prod(pooled(source, wire.pool))
             self.weighted = nn.Linear(size, channels, bias=wire.bias)
-        elif isinstance(wire, IdentityWire) and wire.scale != 1:
-            self.weighted = Scaled(wire.scale)
+        elif isinstance(wire, IdentityWire):
+            if wire.scale != 1:
+                self.weighted = Scaled(wire.scale)
+            if wire.norm:
+                self.norm = nn.BatchNorm2d(source[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """Currents for one batch; time, if any, is folded into the batch axis."""
         if isinstance(self.wire, PoolWire):
             window = self.wire.window
             return functional.max_pool2d(x, window.kernel, window.stride, window.padding)
+        if pool_of(self.wire) > 1:
+            x = functional.avg_pool2d(x, pool_of(self.wire))
         if isinstance(self.wire, LinearWire):
             x = x.mean(dim=(2, 3)) if self.wire.mean else x.flatten(1)
         out = self.norm(self.weighted(x))
+        if self.zeros:
+            out = functional.pad(out, (0, 0) * (out.ndim - 2) + (0, self.zeros))
         return out if self.bias is None else out + self.bias
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, attention: Attention) -> Tensor:
+    """scale * Q K^T V for each head, (..., C, H, W) each; leading axes are broadcast.
+
+    Without a softmax the product may be taken from the right, so that no N x N matrix of the N positions is made.
+    """
+    q, k, v = (
+        x.flatten(-2).unflatten(-2, (attention.heads, -1)) for x in (queries, keys, values)
+    )  # (..., h, C / h, N)
+    out = (v @ k.transpose(-1, -2)) @ q
+    return attention.scale * out.flatten(-3, -2).unflatten(-1, queries.shape[-2:])
 
 
 class Node(nn.Module):
@@ -103,11 +138,14 @@ class Node(nn.Module):
         self.neuron = neuron
 
     def current(self, sources: list[Tensor], static: list[bool]) -> Tensor:
-        """The sum over all wires: (T, B, ...), or (B, ...) if every source is static."""
+        """The sum over all wires, or their attention: (T, B, ...), or (B, ...) if every source is static."""
         parts = [
             synapses(x) if fixed else synapses(x.flatten(0, 1)).unflatten(0, x.shape[:2])
             for synapses, x, fixed in zip(self.synapses, sources, static, strict=True)
         ]
+        if self.unit.attention is not None:
+            queries, keys, values = parts
+            return attend(queries, keys, values, self.unit.attention)
         return functools.reduce(torch.add, parts)
 
     def forward(self, sources: list[Tensor], static: list[bool]) -> Tensor:
@@ -192,11 +230,18 @@ class GraphNet(nn.Module):
             static = [self.n_steps == 0 or name in timeless for name in names]
             out = self.node(unit.name)([activations[name] for name in names], static)
             activations[unit.name] = out
+            if all(static) and isinstance(self.node(unit.name).neuron, Accumulate):
+                timeless.add(unit.name)
             if unit.name in taps:
-                kept[unit.name] = out
-            for name in [n for n in activations if n not in self._needed_after(unit.name)]:
+                kept[unit.name] = self._over_time(out) if unit.name in timeless else out
+            needed = self._needed_after(unit.name)
+            for name in [n for n in activations if n not in needed]:
                 del activations[name]
-        return out, kept
+        return self._over_time(out) if units[-1].name in timeless else out, kept
+
+    def _over_time(self, static: Tensor) -> Tensor:
+        """A spiking network's activations that are the same at every step, (T, B, ...); an ANN's as they are."""
+        return static.expand(self.n_steps, *static.shape) if self.n_steps else static
 
     def _needed_after(self, name: str) -> set[str]:
         units = self.architecture.units
@@ -210,33 +255,44 @@ def _module_name(unit: str) -> str:
     return name + "_" if hasattr(nn.ModuleDict, name) else name
 
 
+def outline(architecture: Architecture) -> GraphNet:
+    """The ANN of an architecture without its numbers, on torch's meta device: what it has, and of which shape."""
+    with torch.device("meta"):
+        return _assembled(architecture)
+
+
 def build_ann(architecture: Architecture, generator: torch.Generator | None = None) -> GraphNet:
-    """The ANN of an architecture: ReLU populations, He-initialised (fan-out, ReLU gain), batch norms at identity."""
-    shapes = architecture.shapes()
-    nodes = []
-    for unit in architecture.units:
-        synapses: list[nn.Module] = [Synapses(wire, shapes[wire.source], unit.channels) for wire in unit.wires]
-        bare = unit is architecture.units[-1] or unit.pool is not None
-        nodes.append(Node(unit, synapses, Accumulate() if bare else Rectify(unit.ceiling)))
-    net = GraphNet(architecture, nodes, n_steps=0)
+    """The ANN of an architecture: ReLU populations, He-initialised (fan-out, ReLU gain), biases 0, batch norms at 1."""
+    net = _assembled(architecture)
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
         elif isinstance(module, nn.Linear):
             nn.init.kaiming_uniform_(module.weight, a=5**0.5, generator=generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+        if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
     return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def _assembled(architecture: Architecture) -> GraphNet:
+    shapes = architecture.shapes()
+    nodes = []
+    for unit in architecture.units:
+        synapses: list[nn.Module] = [Synapses(wire, shapes[wire.source], unit.channels) for wire in unit.wires]
+        bare = unit is architecture.units[-1] or not unit.fires
+        nodes.append(Node(unit, synapses, Accumulate() if bare else Rectify(unit.ceiling)))
+    return GraphNet(architecture, nodes, n_steps=0)
 
 
 def as_spiking(net: GraphNet, profile: Profile, n_steps: int) -> GraphNet:
     """The spiking twin of a network: the same weights (copied), spiking populations with the profile's threshold.
 
-    A max pool passes spikes on: the largest of its window's spikes is their OR.
+    A max pool passes spikes on: the largest of its window's spikes is their OR. A linear unit hands on its sum, which
+    has no time axis as long as all its sources have none.
     """
     twin = copy.deepcopy(net)
     twin.n_steps = n_steps
     for node in twin.walk()[:-1]:
-        if node.unit.pool is None:
+        if node.unit.fires:
             node.neuron = Spiking(profile, n_steps).to(next(net.parameters()).device)
     return twin

@@ -17,14 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..hw.arithmetic import DECAY_ONE, STATE_LIMIT, STATE_SHIFT
+from ..hw import BadInput
 from .architecture import ConvWire, LinearWire, Pair, Unit, Wire
 from .graph import GraphNet, Node
 from .profiles import Profile
 from .scan import scan
-
-V_LIMIT = (STATE_LIMIT - 1) / (1 << STATE_SHIFT)
-"""Saturation of the membrane potential, in mantissa units."""
 
 WEIGHT_STEP = 2
 """Mixed-sign 8-bit weights lose their lowest bit: they are even."""
@@ -45,19 +42,6 @@ class _Round(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (inside,) = ctx.saved_tensors
         return grads[0] * inside, None, None
-
-
-def decay(v: Tensor, constant: int) -> Tensor:
-    """`hw.arithmetic.decay` for a membrane in mantissa units, exact in float32 for |v| < 2^17."""
-    if constant == 0:
-        return v
-    # Two parts of 12 bits: every product stays below 2^24.
-    magnitude = v.abs() * (1 << STATE_SHIFT)
-    high = (magnitude / DECAY_ONE).floor()
-    low = magnitude - high * DECAY_ONE
-    keep = DECAY_ONE - constant
-    kept = high * keep + (low * keep / DECAY_ONE).floor()
-    return torch.copysign(kept / (1 << STATE_SHIFT), v) + 0.0
 
 
 class _ExactConv(torch.autograd.Function):
@@ -150,11 +134,7 @@ class IntegerPopulation(nn.Module):
 
     def forward(self, current: Tensor, static: bool) -> Tensor:
         """current: integer sums with the bias, (T, B, ...) or static (B, ...). Returns spikes (T, B, ...) in {0, 1}."""
-        return scan(current, static, self.n_steps, self.scale, self.profile, self._charge)
-
-    def _charge(self, v: Tensor, current: Tensor) -> Tensor:
-        """The chip's: decay towards zero, add, saturate. The gradient passes saturation and truncation unchanged."""
-        return (decay(v, self.profile.v_decay) + current).clamp_(-V_LIMIT, V_LIMIT)
+        return scan(current, static, self.n_steps, self.scale, self.profile, chip=True)
 
 
 class IntegerReadout(nn.Module):
@@ -224,8 +204,14 @@ def as_integer(
     """The chip-arithmetic twin of a weight-form spiking network without batch norms. Max pools stay as they are.
 
     scales: chip units per threshold of each unit (its integer threshold). gains: per (source, unit), by how much
-    larger than 1 a unit of the source arrives (largest payload of the input, positions under a spatial mean).
+    larger than 1 a unit of the source arrives (largest payload of the input, positions under a spatial mean). Raises
+    BadInput for a network with average pools, linear units or attention.
     """
+    if not student.architecture.plain:
+        raise BadInput(
+            f"{student.architecture.name}: has average pools, linear units or attention, which the chip has not; give "
+            "it to pipeline.simplify first"
+        )
     twin = copy.deepcopy(student)
     for unit in twin.architecture.units:
         node = student.node(unit.name)

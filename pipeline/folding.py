@@ -1,6 +1,8 @@
 """Batch norm folded into the weights before it: the first step of every conversion.
 
 W' = W g / sqrt(var + eps),   b' = beta + (b - mean) g / sqrt(var + eps)        per output channel
+
+A batch norm on an identity becomes a gain and a shift per channel: a 1 x 1 convolution of each channel with itself.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import copy
 import torch
 from torch import nn
 
-from ..models import GraphNet, Synapses
+from ..models import ConvWire, GraphNet, IdentityWire, Synapses
 
 
 def fold_batchnorm(net: GraphNet) -> GraphNet:
@@ -19,9 +21,22 @@ def fold_batchnorm(net: GraphNet) -> GraphNet:
     for node in folded.walk():
         for synapses in node.synapses:
             if isinstance(synapses, Synapses) and isinstance(synapses.norm, nn.BatchNorm2d):
-                synapses.weighted = _folded(synapses.weighted, synapses.norm)
+                conv = synapses.weighted if isinstance(synapses.wire, ConvWire) else _of_identity(synapses)
+                synapses.weighted = _folded(conv, synapses.norm)
                 synapses.norm = nn.Identity()
     return folded
+
+
+@torch.no_grad()
+def _of_identity(synapses: Synapses) -> nn.Conv2d:
+    """An identity of as many channels as its batch norm has, as a convolution."""
+    assert isinstance(synapses.wire, IdentityWire)
+    assert isinstance(synapses.norm, nn.BatchNorm2d)
+    gains = torch.full_like(synapses.norm.weight, synapses.wire.scale)
+    channels = len(gains)
+    conv = nn.Conv2d(channels, channels, 1, groups=channels, bias=False, device="meta")
+    conv.weight = nn.Parameter(gains.reshape(channels, 1, 1, 1))
+    return conv
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,19 +11,23 @@ from spikeport.hw import BadInput
 from spikeport.models import (
     ARCHITECTURES,
     INPUT,
+    PROFILES,
     Architecture,
+    Attention,
     ConvWire,
     IdentityWire,
     LinearWire,
+    PoolWire,
     Unit,
+    as_spiking,
     build_ann,
+    outline,
 )
 
 
 def parameters(architecture: Architecture) -> int:
     """Counted without drawing a single weight."""
-    with torch.device("meta"):
-        return sum(p.numel() for p in build_ann(architecture).parameters())
+    return sum(p.numel() for p in outline(architecture).parameters())
 
 
 def conv_norm(source: int, channels: int) -> int:
@@ -30,18 +35,62 @@ def conv_norm(source: int, channels: int) -> int:
     return 9 * source * channels + 2 * channels
 
 
-@pytest.mark.parametrize(
-    ("name", "classes", "published"),
-    [
-        ("resnet18", 10, 11_173_962),
-        ("resnet18", 100, 11_220_132),
-        ("resnet20", 10, 272_474),
-        ("resnet20", 100, 278_324),
-    ],
-)
-def test_resnets_have_the_published_number_of_parameters(name, classes, published):
+CIFAR = {
+    "ckdsnn_resnet19": (12_697_994, 12_721_124),
+    "ckdsnn_resnet19_teacher": (12_569_226, 12_615_396),
+    "ckdsnn_resnet20": (291_034, 314_164),
+    "pyramidnet20": (2_933_675, 2_953_205),
+    "ratebp_resnet19": (12_697_994, 12_721_124),
+    "ratebp_vgg11": (11_001_354, 11_047_524),
+    "ratebp_vgg13": (9_416_010, 9_462_180),
+    "resnet18": (11_173_962, 11_220_132),
+    "resnet19": (12_630_858, 12_653_988),
+    "resnet19_teacher": (12_502_090, 12_548_260),
+    "resnet20": (272_474, 278_324),
+    "resnet20_wide": (4_327_754, 4_350_884),
+    "resnet32x4": (7_410_730, 7_433_860),
+    "resnet34": (21_282_122, 21_328_292),
+    "sastc_resnet18": (12_630_858, 12_653_988),
+    "sastc_vgg11": (34_440_970, 34_809_700),
+    "sastc_wrn16_2": (20_524_618, 20_524_618 + 90 * 257),
+    "spikformer_4_384": (9_330_874 - 6_144, 9_365_524 - 6_144),  # the published code's unused layer norms left out
+    "vgg11": (9_231_114, 9_277_284),
+    "vgg13": (9_416_010, 9_462_180),
+    "vgg16": (14_728_266, 14_774_436),
+    "vgg16_qcfs": (33_646_666, 34_015_396),
+    "wrn16_2": (691_674, 703_284),
+    "wrn28_4": (5_849_050, 5_872_180),
+    "wrn40_2": (2_243_546, 2_255_156),
+}
+"""Parameters on (3, 32, 32) for 10 and for 100 classes."""
+
+ELSEWHERE = {
+    "ckd_vggsnn": ((2, 48, 48), 101, 9_688_165),
+    "sew_resnet18": ((3, 224, 224), 1000, 11_689_512),
+    "sew_resnet34": ((3, 224, 224), 1000, 21_797_672),
+    "vggsnn": ((2, 48, 48), 10, 9_271_498),
+}
+"""Input shape, classes, parameters."""
+
+DESCRIBED = {"digits_conv", "vgg_strided", "vgg_small"}
+"""Ours: counted from their description below."""
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_an_architecture_has_the_published_number_of_parameters(name):
+    """T-HW-6: for 10 and for 100 classes."""
+    assert tuple(parameters(ARCHITECTURES[name]((3, 32, 32), classes)) for classes in (10, 100)) == CIFAR[name]
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_an_architecture_for_other_data_has_the_published_number_of_parameters(name):
     """T-HW-6."""
-    assert parameters(ARCHITECTURES[name]((3, 32, 32), classes)) == published
+    shape, classes, published = ELSEWHERE[name]
+    assert parameters(ARCHITECTURES[name](shape, classes)) == published
+
+
+def test_every_architecture_is_counted():
+    assert set(ARCHITECTURES) == set(CIFAR) | set(ELSEWHERE) | DESCRIBED
 
 
 def test_digits_conv_has_the_parameters_of_its_description():
@@ -77,15 +126,43 @@ def test_every_architecture_is_in_order_and_can_be_tapped(name):
     assert architecture.name == name
 
 
+def small(name: str) -> Architecture:
+    """On the smallest images that it takes: five halvings of VGGs and SEW-ResNets need 32 x 32."""
+    side = 32 if "vgg" in name or "sew" in name else 8
+    return ARCHITECTURES[name]((2, side, side), 5)
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_every_architecture_computes_the_shapes_it_states(name):
-    architecture = ARCHITECTURES[name]((2, 8, 8), 5)
+def test_every_architecture_runs_as_an_ann_and_as_its_spiking_twin(name):
+    architecture = small(name)
     net = build_ann(architecture, torch.Generator().manual_seed(0)).eval()
+    twin = as_spiking(net, PROFILES["loihi"], 2)
     units = [unit.name for unit in architecture.units]
+    shapes = architecture.shapes()
+    x = torch.rand(1, *architecture.input_shape, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        logits, taps = net(torch.rand(1, 2, 8, 8), units)
+        logits, taps = net(x, units)
+        sequence, spikes = twin(x, units)
     assert logits.shape == (1, 5)
-    assert {n: tuple(a.shape[1:]) for n, a in taps.items()} == {n: architecture.shapes()[n] for n in units}
+    assert {n: tuple(a.shape[1:]) for n, a in taps.items()} == {n: shapes[n] for n in units}
+    assert sequence.shape == (2, 1, 5)
+    for unit in architecture.units[:-1]:
+        assert tuple(spikes[unit.name].shape[-len(shapes[unit.name]) :]) == shapes[unit.name]
+        if unit.fires:
+            assert float(taps[unit.name].min()) >= 0
+            assert set(spikes[unit.name].unique().tolist()) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_everything_goes_through_each_stage(name):
+    """So that a network can be cut there: no later unit reads past it. Stages are taps, in order."""
+    architecture = small(name)
+    names = [unit.name for unit in architecture.units]
+    assert [s for s in architecture.taps if s in architecture.stages] == list(architecture.stages)
+    for stage in architecture.stages:
+        later = architecture.units[names.index(stage) + 1 :]
+        known = {stage, *(unit.name for unit in later)}
+        assert {wire.source for unit in later for wire in unit.wires} <= known
 
 
 def test_a_block_ends_in_the_sum_of_a_convolution_and_its_shortcut():
@@ -121,3 +198,87 @@ def test_shapes_of_a_convolution_are_torchs(size, kernel, stride):
     stated = Architecture(name="one", input_shape=(1, size, size), n_classes=2, units=units, taps=()).shapes()["a"]
     conv = torch.nn.Conv2d(1, 2, kernel, stride, kernel // 2)
     assert tuple(conv(torch.zeros(1, 1, size, size)).shape[1:]) == stated
+
+
+def test_the_bias_before_a_batch_norm_only_adds_parameters():
+    """VGGSNN of TET has one per channel, that of the events-from-images code none: 10 classes, equal otherwise."""
+    convolved = 64 + 128 + 2 * 256 + 4 * 512
+    with_bias, without = (parameters(ARCHITECTURES[name]((2, 48, 48), 10)) for name in ("vggsnn", "ckd_vggsnn"))
+    assert with_bias - without == convolved
+
+
+def test_papers_call_other_networks_by_honest_names():
+    """SASTC's "ResNet-18" is TET's ResNet-19; its "WRN-16-2" has bottlenecks, and thirty times the parameters."""
+    theirs, honest = (ARCHITECTURES[name]((3, 32, 32), 10) for name in ("sastc_resnet18", "resnet19"))
+    assert (theirs.units, theirs.taps) == (honest.units, honest.taps)
+    assert CIFAR["sastc_wrn16_2"][0] // CIFAR["wrn16_2"][0] == 29
+
+
+def test_ckdsnn_averages_where_others_stride():
+    theirs, ratebp = (
+        {unit.name: unit for unit in ARCHITECTURES[name]((3, 32, 32), 10).units}
+        for name in ("ckdsnn_resnet19", "ratebp_resnet19")
+    )
+    assert theirs["stage2.1b"].wires[1] == ConvWire(source="stage1.3b", kernel=1, pool=2)
+    assert ratebp["stage2.1b"].wires[1] == ConvWire(source="stage1.3b", kernel=1, stride=2)
+    assert theirs["stage1.1b"].wires[1] == IdentityWire(source="stem")  # 128 channels from the start
+    assert (theirs["head"].activation, ratebp["head"].activation) == ("none", "neuron")
+
+
+def test_pyramidnet_grows_with_every_block():
+    units = {unit.name: unit for unit in ARCHITECTURES["pyramidnet20"]((3, 32, 32), 10).units}
+    widths = [units[f"stage{stage}.{block}"].channels for stage in (1, 2, 3) for block in (1, 2, 3)]
+    assert widths == [38, 60, 83, 105, 127, 149, 172, 194, 216]
+    assert units["stage2.1"].wires[1] == IdentityWire(source="stage1.3", pool=2, pad=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: Unit(
+                name="a", channels=4, wires=(IdentityWire(source="q"),), attention=Attention(heads=1, scale=1)
+            ),
+            "a: attention needs three identity wires: queries, keys, values",
+        ),
+        (
+            lambda: Unit(
+                name="a", channels=4, wires=(IdentityWire(source="q"),) * 3, attention=Attention(heads=3, scale=1)
+            ),
+            "a: 4 channels cannot be split into 3 heads",
+        ),
+        (
+            lambda: one(ConvWire(source=INPUT), activation="none", then=PoolWire(source="a")),
+            "one/b: a max pool of a, which has no neurons, has no spiking twin",
+        ),
+        (lambda: one(ConvWire(source=INPUT, pool=9)).shapes(), r"input: its shape \(2, 8, 8\) is too small"),
+        (lambda: one(IdentityWire(source=INPUT, pad=True)).shapes(), "input: padding its 2 channels cannot give 1"),
+        (
+            lambda: one(LinearWire(source=INPUT), then=IdentityWire(source="a", norm=True)).shapes(),
+            r"a: its shape is \(1,\); a convolution, pool or batch norm needs \(C, H, W\)",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused(make, message):
+    with pytest.raises(BadInput, match=message):
+        make()
+
+
+def one(
+    wire: ConvWire | IdentityWire | LinearWire, *, then: PoolWire | IdentityWire | None = None, **unit
+) -> Architecture:
+    """A unit of one channel on 2 x 8 x 8, and another behind it."""
+    units = [Unit(name="a", channels=1, wires=(wire,), **unit)]
+    if then is not None:
+        units.append(Unit(name="b", channels=1, wires=(then,)))
+    return Architecture(name="one", input_shape=(2, 8, 8), n_classes=1, units=tuple(units), taps=())
+
+
+def test_the_documentation_states_these_counts():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    rows = {cells[1].strip(" `"): cells[4].strip() for line in text.splitlines() if len(cells := line.split("|")) == 7}
+    for name, (ten, hundred) in CIFAR.items():
+        assert rows[name] == f"{ten:,} / {hundred:,}"
+    for name, (_, classes, count) in ELSEWHERE.items():
+        assert rows[name] == f"{count:,} ({classes})"
+    assert all(f"`{name}`" in text for name in DESCRIBED)

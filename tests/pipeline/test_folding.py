@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from spikeport.models import PROFILES, as_spiking
+from spikeport.models import INPUT, PROFILES, Architecture, IdentityWire, LinearWire, Unit, as_spiking
 from spikeport.pipeline.folding import fold_batchnorm
 from torch import nn
 
@@ -41,6 +41,26 @@ def test_folding_by_the_formula():
         )
         bias = float(norm["bias"][channel]) - float(norm["running_mean"][channel]) * gain
         assert float(after[at + "weighted.bias"][channel]) == pytest.approx(bias, rel=1e-5)
+
+
+def test_a_norm_on_an_identity_becomes_a_gain_and_a_shift_per_channel():
+    """T-B-1: pre-activation blocks have one before their first convolution."""
+    units = (
+        Unit(name="a", channels=3, wires=(IdentityWire(source=INPUT, norm=True, pool=2, scale=0.5),)),
+        Unit(name="out", channels=2, wires=(LinearWire(source="a", mean=True),)),
+    )
+    architecture = Architecture(name="pre", input_shape=(3, 4, 4), n_classes=2, units=units, taps=("a",))
+    net = tiny_nets.ann(architecture)
+    folded = fold_batchnorm(net)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.modules())
+    state, norm = folded.state_dict(), net.node("a").synapses[0].norm
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_var is not None
+    gain = 0.5 * norm.weight / (norm.running_var + norm.eps).sqrt()
+    torch.testing.assert_close(state["nodes.a.synapses.0.weighted.weight"].flatten(), gain.detach())
+    x = tiny_nets.images(architecture)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(x, ["a"])[1]["a"], net(x, ["a"])[1]["a"], rtol=1e-5, atol=1e-5)
 
 
 def test_folding_copies():
