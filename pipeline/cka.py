@@ -4,6 +4,11 @@ Features are flattened per sample, X (n, p1) and Y (n, p2), and compared through
 estimator is the one to use on convolutional maps: with n << p the biased one tends to 1 / (1 + n/p) for data that have
 nothing to do with each other.
 
+CKA does not change when a feature is shifted or all are scaled, so features are centred over the batch and brought to
+unit size before their products are summed: what is left of a large offset in single precision would else be taken for
+structure. A side that does not vary, or whose samples have nothing in common (spikes that never coincide), has no
+alignment: CKA is 0 there.
+
 Sources: Kornblith et al., ICML 2019 (CKA); Song et al., JMLR 13, 2012 (unbiased HSIC); Nguyen et al., ICLR 2021
 (accumulation over minibatches).
 """
@@ -15,13 +20,35 @@ from torch import Tensor
 
 from ..hw import BadInput
 
+CONSTANT = 1e-5
+"""Features whose spread is below this share of their size are constant: some 100 roundings of single precision."""
+
+UNRELATED = 1e-4
+"""Below this, an HSIC's root over the features' mean square is rounding. Random features give 1 / sqrt(p) or more."""
+
+ROUNDING = 1e-24
+"""The same for sums in double precision, as a share of the features' squared mean square."""
+
 
 def gram(features: Tensor) -> Tensor:
     """X X^T of per-sample flattened features: (n, ...) -> (n, n), in at least float32, autocast or not."""
     with torch.autocast(features.device.type, enabled=False):
-        x = features.flatten(1)
-        x = x if x.dtype in (torch.float32, torch.float64) else x.float()
+        x = _wide(features)
         return x @ x.T
+
+
+def standardized(features: Tensor) -> Tensor:
+    """Features (n, ...) flattened to (n, p), each with batch mean 0, all divided by one number.
+
+    The mean squared norm of a sample is then 1, or close to 0 for constant features. The divisor gets no gradient,
+    which is exact for whatever does not depend on the scale.
+    """
+    with torch.autocast(features.device.type, enabled=False):
+        x = _wide(features)
+        centered = x - x.mean(dim=0)
+        spread, size = (value.detach().square().sum(dim=1).mean().sqrt() for value in (centered, x))
+        floor = torch.finfo(x.dtype).tiny ** 0.5
+        return centered / torch.maximum(spread, CONSTANT * size).clamp_min(floor)
 
 
 def center_unbiased(k: Tensor) -> Tensor:
@@ -42,18 +69,22 @@ def hsic(k: Tensor, other: Tensor) -> Tensor:
 
 
 def cka_unbiased(x: Tensor, y: Tensor) -> Tensor:
-    """Unbiased linear CKA in [-1, 1] of features (n, ...) and (n, ...), n >= 4.
+    """Unbiased linear CKA in [-1, 1] of features (n, ...) and (n, ...), n >= 4. Scalar of the Gram matrices' dtype.
 
-    0 for a silent or constant representation, connected to the graph, with finite gradients.
+    0 with a gradient of 0, connected to the graph, for a silent, constant or unrelated representation. Raises BadInput
+    for n < 4.
     """
-    k, other = center_unbiased(gram(x)), center_unbiased(gram(y))
-    return _ratio(hsic(k, other), hsic(k, k), hsic(other, other), _scale(x), _scale(y))
+    k, other = gram(standardized(x)), gram(standardized(y))
+    a, b = (center_unbiased(g.double()) for g in (k, other))  # n x n: differences of sums, cheap in double
+    return _ratio(hsic(a, b), hsic(a, a), hsic(b, b)).to(k.dtype)
 
 
 def cka_biased(x: Tensor, y: Tensor) -> Tensor:
     """Biased linear CKA in [0, 1] of features (n, ...) and (n, ...). For comparison with papers that use it."""
-    k, other = (g - g.mean(0) - g.mean(1)[:, None] + g.mean() for g in (gram(x), gram(y)))
-    return _ratio((k * other).sum(), (k * k).sum(), (other * other).sum(), _scale(x), _scale(y))
+    k, other = gram(standardized(x)), gram(standardized(y))
+    a, b = (g.double() for g in (k, other))  # of centered features, so centered
+    n2 = len(k) ** 2
+    return _ratio((a * b).sum() / n2, (a * a).sum() / n2, (b * b).sum() / n2).to(k.dtype)
 
 
 class DatasetCka:
@@ -61,29 +92,32 @@ class DatasetCka:
 
     def __init__(self) -> None:
         self._sums = torch.zeros(3, dtype=torch.float64)
+        self._sizes = torch.zeros(2, dtype=torch.float64)
 
     @torch.no_grad()
     def add(self, x: Tensor, y: Tensor) -> None:
         """Account for one batch of features (n, ...) and (n, ...), n >= 4."""
-        k, other = center_unbiased(gram(x.double())), center_unbiased(gram(y.double()))
+        wide = [features.flatten(1).double() for features in (x, y)]
+        k, other = (center_unbiased(gram(w - w.mean(dim=0))) for w in wide)
         self._sums += torch.stack([hsic(k, other), hsic(k, k), hsic(other, other)]).cpu()
+        self._sizes += torch.stack([w.square().sum(dim=1).mean().square() for w in wide]).cpu()
 
     def value(self) -> float:
         """CKA over everything added so far; 0 if either side never varied."""
-        cross, xx, yy = self._sums.tolist()
-        return cross / (xx * yy) ** 0.5 if xx > 0 and yy > 0 else 0.0
+        cross, *own = self._sums.tolist()
+        if any(value <= ROUNDING * size for value, size in zip(own, self._sizes.tolist(), strict=True)):
+            return 0.0
+        return cross / (own[0] * own[1]) ** 0.5
 
 
-def _scale(x: Tensor) -> Tensor:
-    """Mean squared norm of a sample: the scale against which a self-HSIC counts as zero."""
-    with torch.autocast(x.device.type, enabled=False):
-        flat = x.detach().flatten(1)
-        flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()
-        return flat.square().sum(dim=1).mean()
+def _wide(features: Tensor) -> Tensor:
+    """(n, p) in float32 or float64."""
+    x = features.flatten(1)
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def _ratio(cross: Tensor, xx: Tensor, yy: Tensor, x_scale: Tensor, y_scale: Tensor) -> Tensor:
-    """cross / sqrt(xx yy), guarded: a side whose HSIC is below 1e-12 of its scale squared (or 0) counts as constant."""
-    tiny = torch.finfo(cross.dtype).tiny
-    floor_x, floor_y = (1e-12 * s.square() + tiny**0.5 for s in (x_scale, y_scale))
-    return cross / (xx.clamp_min(floor_x).sqrt() * yy.clamp_min(floor_y).sqrt())
+def _ratio(cross: Tensor, xx: Tensor, yy: Tensor) -> Tensor:
+    """cross / sqrt(xx yy) of standardized features; 0 where a side's own HSIC is below the square of UNRELATED."""
+    product = xx.clamp_min(UNRELATED**2) * yy.clamp_min(UNRELATED**2)
+    compared = (xx >= UNRELATED**2) & (yy >= UNRELATED**2)
+    return torch.where(compared, cross, 0 * cross) / product.sqrt()

@@ -3,8 +3,8 @@
     L = (1 - a) CE(zbar, y) + a [ b KL_tau(z_A || zbar) + (1 - b) sum_l w_l (1 - CKA_u(A_l, F_l)) ]
 
 zbar (B, K): student logits averaged over T. z_A (B, K): teacher logits. A_l (B, C, H, W): the teacher's activations at
-tap l. F_l: the student's firing rates there. CKA_u: unbiased linear CKA (`pipeline/cka.py`). The weights follow the
-drift that conversion caused, measured once at the training T over the calibration images, then frozen:
+tap l. F_l: the student's firing rates there. CKA_u: unbiased linear CKA (`pipeline/cka.py`). The weights w_l follow the
+drift that conversion caused (`drift.py`), measured at the training T over the calibration images, by default once:
 
     d_l = clip(1 - CKA_u(A_l, F_l), 0, 1),   w_l = d_l^kappa / sum_k d_k^kappa,   uniform if every d_l < 1e-3.
 
@@ -15,36 +15,44 @@ unbiased one with its full gradient.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...hw import BadInput
-from ...models import GraphNet
-from ..cka import DatasetCka, cka_unbiased
+from ...hw import BadInput, did_you_mean
+from ..cka import cka_unbiased
 from ..losses import kd_kl
 from ..training import Moment
+from .drift import Drifts, Measure, Weighting, measure_drift, weights_of
 from .method import METHODS, Distiller, Method, Pair, spikes_per_neuron
+from .modes import check_frozen
 
-NO_DRIFT = 1e-3
-"""Below this drift in every layer there is nothing to prioritise and the weights are uniform."""
+MOMENTUM = 0.9
+"""Share of the remembered drift that an epoch of `ema` keeps."""
+
+Taps = Literal["blocks", "stages"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedLoopCkaConfig:
     """a: share of alignment against the task. b: share of the global (logit) term, None for T / (T + 8).
 
-    tau: temperature. kappa: exponent of the drift weights, 0 for uniform.
+    tau: temperature. weighting: what weighs the layers: their CKA drift at the start, as it is (`drift`), through a
+    softmax (`softmax`) or averaged with that before each epoch (`ema`); the squared error of their rates (`mse`); or
+    nothing (`uniform`). kappa: exponent of the drift, 0 for uniform; a softmax has none. taps: layers compared, every
+    one the architecture names (`blocks`) or the last of each resolution (`stages`).
     """
 
     a: float = 0.9
     b: float | None = None
     tau: float = 2.0
+    weighting: Weighting = "drift"
     kappa: float = 1.0
+    taps: Taps = "blocks"
 
     def __post_init__(self) -> None:
         for name in ("a", "b"):
@@ -53,60 +61,85 @@ class ClosedLoopCkaConfig:
                 raise BadInput(f"closed_loop_cka: {name} is {value}; it is a share, between 0 and 1")
         if self.tau <= 0 or self.kappa < 0:
             raise BadInput(f"closed_loop_cka: tau {self.tau} must be positive and kappa {self.kappa} not negative")
-
-
-def drift_weights(drift: Sequence[float], kappa: float) -> list[float]:
-    """w_l of the drifts d_l: not negative, summing to 1."""
-    if max(drift) < NO_DRIFT:
-        return [1 / len(drift)] * len(drift)
-    powers = [d**kappa for d in drift]
-    return [p / sum(powers) for p in powers]
-
-
-@torch.no_grad()
-def initial_drift(student: GraphNet, teacher: GraphNet, calibration: Sequence[Tensor]) -> dict[str, float]:
-    """d_l per tap over calibration batches (B, C, H, W), B >= 4: 0 is no drift, 1 a silent or unrelated layer."""
-    taps = student.architecture.taps
-    measures = {name: DatasetCka() for name in taps}
-    for batch in calibration:
-        _, rates = student(batch, taps)
-        _, activations = teacher(batch, taps)
-        for name in taps:
-            measures[name].add(activations[name], rates[name].mean(dim=0))
-    return {name: min(1.0, max(0.0, 1 - measure.value())) for name, measure in measures.items()}
+        for name, kind in (("weighting", Weighting), ("taps", Taps)):
+            value = getattr(self, name)
+            if value not in get_args(kind):
+                raise BadInput(f"closed_loop_cka: unknown {name} {value!r}; {did_you_mean(value, get_args(kind))}")
 
 
 class ClosedLoopCka(Distiller):
-    """The method on one pair. The drift is measured when it is made."""
+    """The method on one pair. The drift is measured when it is made: `at_start`, and remembered in the buffer `drift`.
+
+    drift: float64 (L,), one per tap; only `ema` changes it. Raises BadInput for a teacher that is not frozen or lacks
+    one of the taps.
+    """
+
+    smallest_batch = 4
+    drift: Tensor
 
     def __init__(self, pair: Pair, config: ClosedLoopCkaConfig) -> None:
         super().__init__(pair)
+        check_frozen(pair.teacher, "closed_loop_cka")
         student = pair.student
         self.config = config
         self.b = student.n_steps / (student.n_steps + 8) if config.b is None else config.b
-        self.drift = initial_drift(student, pair.teacher, pair.calibration)
-        self.weights = dict(zip(self.drift, drift_weights(list(self.drift.values()), config.kappa), strict=True))
+        self.taps = student.architecture.taps if config.taps == "blocks" else student.architecture.stages
+        self.at_start = self._measure()
+        self.register_buffer("drift", torch.tensor(list(self.at_start.values.values()), dtype=torch.float64))
+
+    def _measure(self) -> Drifts:
+        measure: Measure = "mse" if self.config.weighting == "mse" else "cka"
+        return measure_drift(self.pair.student, self.pair.teacher, self.pair.calibration, self.taps, measure)
+
+    def weights(self) -> Tensor:
+        """w_l of the taps, in their order, (L,) float64, from the drift remembered now."""
+        return weights_of(self.drift, self.config.weighting, self.config.kappa)
+
+    def start_epoch(self, epoch: int) -> None:
+        """See `Distiller.start_epoch`. From the second epoch on `ema` measures the drift again."""
+        if self.config.weighting == "ema" and epoch > 1:
+            now = self.drift.new_tensor(list(self._measure().values.values()))
+            self.drift.mul_(MOMENTUM).add_(now, alpha=1 - MOMENTUM)
 
     def loss(self, x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """See `Distiller.loss`."""
         student = self.pair.student
-        target, activations = self.pair.ask_teacher(x, student.architecture.taps)
+        target, activations = self.pair.ask_teacher(x, self.taps)
         got = self.pair.ask_student(x, student.architecture.taps)
         task = functional.cross_entropy(got.logits, y)
         match_logits = kd_kl(got.logits, target, self.config.tau)
-        match_layers = got.logits.new_zeros(())
-        for name, weight in self.weights.items():
-            match_layers = match_layers + weight * (1 - cka_unbiased(activations[name], got.rates[name]))
+        match_layers = self._layers(activations, got.rates)
         a, b = self.config.a, self.b
         total = (1 - a) * task + a * (b * match_logits + (1 - b) * match_layers)
         rate = spikes_per_neuron(got.rates, student.n_steps)
         parts = {"task": task, "logits": match_logits, "layers": match_layers, "spikes_per_neuron": rate}
         return total, got.logits, parts
 
+    def _layers(self, activations: Mapping[str, Tensor], rates: Mapping[str, Tensor]) -> Tensor:
+        """sum_l w_l (1 - CKA_u(A_l, F_l))."""
+        alike = torch.stack([cka_unbiased(activations[name], rates[name]) for name in self.taps])
+        return (self.weights().to(alike.dtype) * (1 - alike)).sum()
+
     def report(self) -> dict[str, Any]:
-        """{"drift": [{"layer", "drift", "weight"}], "b"}."""
-        rows = [{"layer": n, "drift": d, "weight": self.weights[n]} for n, d in self.drift.items()]
-        return {"drift": rows, "b": self.b}
+        """{"drift": [{"layer", "drift", "weight"}], "weighting", "b", "silent": taps without a spike}, at the start.
+
+        For `ema` also "drift_at_end", rows of the same form.
+        """
+        start = torch.tensor(list(self.at_start.values.values()), dtype=torch.float64)
+        found = {
+            "drift": self._rows(start),
+            "weighting": self.config.weighting,
+            "b": self.b,
+            "silent": list(self.at_start.silent),
+        }
+        return {**found, "drift_at_end": self._rows(self.drift.cpu())} if self.config.weighting == "ema" else found
+
+    def _rows(self, drift: Tensor) -> list[dict[str, Any]]:
+        weights = weights_of(drift, self.config.weighting, self.config.kappa)
+        return [
+            {"layer": name, "drift": d, "weight": w}
+            for name, d, w in zip(self.taps, drift.tolist(), weights.tolist(), strict=True)
+        ]
 
 
 METHODS.register(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...hw import BadInput
-from ...models import ENGINES, INPUT, GraphNet, Rectify, Spiking, as_spiking, build_ann
+from ...models import ENGINES, GraphNet, Rectify, Spiking, as_spiking, build_ann
 from ..artefacts import load_ann, load_into, load_splits, save_net
 from ..compensate import compensate
 from ..convert import calibration_batches, classify, classify_steps, convert, refined_profile, skeleton
@@ -161,7 +161,8 @@ def add_half_bias_(student: GraphNet) -> dict[str, str]:
     for node in student.walk():
         if isinstance(node.neuron, Spiking):
             biases = [p for name, p in node.synapses.named_parameters() if name.endswith("bias")]
-            biases[0].add_(node.neuron.threshold / (2 * student.n_steps))
+            for bias in biases[:1]:  # attention has none
+                bias.add_(node.neuron.threshold / (2 * student.n_steps))
     return notice(
         "all spiking layers",
         f"a bias of 1/{2 * student.n_steps} threshold was added before refinement",
@@ -171,20 +172,27 @@ def add_half_bias_(student: GraphNet) -> dict[str, str]:
 
 
 def rectify_last_(student: GraphNet) -> dict[str, str]:
-    """Put a ReLU, applied at every timestep, in the place of the last hidden unit's neurons; the report's notice of it.
+    """Put a ReLU, applied at every timestep, in the place of the last hidden neurons, in place; the report's notice.
 
-    Raises BadInput if the unit is a max pool, or reads the image alone: it must be driven by spikes.
+    Raises BadInput if no spike reaches them.
     """
-    unit = student.architecture.units[-2]
-    if unit.pool is not None or all(wire.source == INPUT for wire in unit.wires):
-        what = "is a max pool" if unit.pool is not None else "reads the image alone, so nothing would spike"
+    architecture = student.architecture
+    driven: set[str] = set()  # units that a spike can reach
+    last = None
+    for unit in architecture.units[:-1]:
+        reached = any(wire.source in driven for wire in unit.wires)
+        if unit.fires:
+            last = unit if reached else None
+        if unit.fires or reached:
+            driven.add(unit.name)
+    if last is None:
         raise BadInput(
-            f"refine.last_activation is relu, but {unit.name} of {student.architecture.name}, its last hidden unit, "
-            f"{what}; leave refine.last_activation at spiking, or take another model.architecture"
+            f"refine.last_activation is relu, but the last hidden neurons of {architecture.name} read the image alone, "
+            "so nothing would spike; leave refine.last_activation at spiking, or take a deeper model.architecture"
         )
-    student.node(unit.name).neuron = Rectify()
+    student.node(last.name).neuron = Rectify()
     return notice(
-        unit.name,
+        last.name,
         "a ReLU at every timestep took the place of its neurons; its values count as spikes in the training log",
         "refine.last_activation says so; no chip can run this student",
         "refine.last_activation: spiking",
