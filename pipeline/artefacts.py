@@ -11,9 +11,11 @@ import torch
 from ..hw import BadInput, Connection, Conv, Cuba, Dense, Network, Population, Readout, Source
 from ..models import ARCHITECTURES, Architecture, GraphNet, build_ann
 from ..models.datasets import DATASETS, Images, load, split
+from ..models.qcfs import as_qcfs
 from .adopt.source import teacher_of
 from .checkpoint import module_state, restore_module
 from .files import read_json, read_tensors, write_json, write_tensors
+from .protocols import few_per_class, with_label_noise
 from .sections import Recipe
 
 WEIGHTS = "weights.safetensors"
@@ -31,9 +33,16 @@ class Splits:
 
 
 def load_splits(recipe: Recipe) -> Splits:
-    """The recipe's data; the validation split is carved from training by the recipe's seed."""
+    """The recipe's data; the validation split is carved from training by the recipe's seed.
+
+    Few-shot and noisy-label protocols change the training images alone. Raises BadInput for more images than there are.
+    """
     train, test = load(recipe.data.name, recipe.data.root)
     kept, validation = split(train, recipe.data.validation, recipe.seed, recipe.data.train_limit)
+    n_classes = DATASETS[recipe.data.name].n_classes
+    if recipe.data.per_class is not None:
+        kept = few_per_class(kept, recipe.data.per_class, n_classes)
+    kept = with_label_noise(kept, recipe.data.label_noise, n_classes, recipe.seed)
     limit = recipe.data.test_limit
     if limit is not None and limit > len(test):
         raise BadInput(f"data.test_limit is {limit}, but {recipe.data.name} has {len(test)} test images")
@@ -74,7 +83,8 @@ def load_into(net: GraphNet, folder: Path) -> GraphNet:
 
 def load_ann(recipe: Recipe, folder: Path) -> GraphNet:
     """The trained ANN of the train stage, in evaluation mode."""
-    return load_into(build_ann(architecture_of(recipe)), folder)
+    net = build_ann(architecture_of(recipe))
+    return load_into(as_qcfs(net, recipe.train.levels) if recipe.train.activation == "qcfs" else net, folder)
 
 
 def save_network(network: Network, folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from . import cli_deploy, cli_preflight, cli_tools
+from . import cli_compare, cli_deploy, cli_maps, cli_preflight, cli_tools
 from .allocator import keep_pages
 from .cli_common import More, Out, Quiet, RecipeFile, Settings, say, table, told
 from .cli_run import CONTINUE, finish, show_anytime
@@ -179,3 +179,5 @@ def models() -> None:
 cli_tools.register(app)
 cli_deploy.register(app)
 cli_preflight.register(app)
+cli_maps.register(app)
+cli_compare.register(app)

@@ -19,10 +19,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..models import INPUT, GraphNet, Node, Profile, Spiking
+from ..models import GraphNet, Profile, Spiking
 from .calibration import activation_scales
+from .conversion.layerwise import Upstream, channel_mean, shift_
 
 QUANTILE = 0.999
 """Of the activations, at which the highest threshold lies: conversion's own default."""
@@ -62,24 +63,23 @@ def compensate(ann: GraphNet, images: Tensor, profile: Profile, n_steps: int) ->
     units = ann.architecture.units
     _, activations = ann(images, [unit.name for unit in units])
     highest = activation_scales(ann, [images], QUANTILE)
-    values = {INPUT: images}
+    behind = Upstream(shifted, images, n_steps)
     found: dict[str, _Fit] = {}
-    for index, unit in enumerate(units):
+    for unit in units:
         node, target = shifted.node(unit.name), activations.pop(unit.name)
-        static = [wire.source == INPUT for wire in unit.wires]
-        current = node.current([values[wire.source] for wire in unit.wires], static)
+        if unit.linear and unit is not units[-1]:
+            continue
+        current, static = behind.current(unit)
         if unit is units[-1]:
-            _shift_(node, (target - (current if all(static) else current.mean(dim=0))).mean(dim=0))
+            shift_(node, channel_mean(target - (current if static else current.mean(dim=0))))
             break
         if unit.pool is not None:
             fit = _fit(target, current, highest[unit.name], torch.zeros(()))
         else:
-            fit = _best(target, current, all(static), highest[unit.name], profile, n_steps)
-            _shift_(node, fit.shift)
+            fit = _best(target, current, static, highest[unit.name], profile, n_steps)
+            shift_(node, fit.shift)
         found[unit.name] = fit
-        values[unit.name] = fit.worth * (fit.spikes > 0)
-        needed = {wire.source for later in units[index + 1 :] for wire in later.wires}
-        values = {name: value for name, value in values.items() if name in needed}
+        behind.put(unit, fit.spikes > 0, fit.worth)
     return Compensation(
         ann=shifted,
         thresholds={name: fit.threshold for name, fit in found.items()},
@@ -111,23 +111,14 @@ def _fit(target: Tensor, spikes: Tensor, threshold: float, shift: Tensor) -> _Fi
 
 def _best(target: Tensor, current: Tensor, static: bool, highest: float, profile: Profile, n_steps: int) -> _Fit:
     """The best of all thresholds and shifts. current: the ANN's units, (T, N, ...), or (N, ...) if static."""
-    axes = [0, *range(2, target.ndim)]
     best: _Fit | None = None
     for fraction in FRACTIONS:
         neuron = Spiking(profile, n_steps, threshold=highest * fraction)
-        shift = torch.zeros_like(target.mean(dim=axes, keepdim=True))
+        shift = torch.zeros_like(channel_mean(target))
         for _ in range(ROUNDS + 1):
             fit = _fit(target, neuron(current + shift, static), highest * fraction, shift)
             if best is None or fit.error < best.error:
                 best = fit
-            shift = shift + (target - fit.worth * fit.spikes.mean(dim=0)).mean(dim=axes, keepdim=True)
+            shift = shift + channel_mean(target - fit.worth * fit.spikes.mean(dim=0))
     assert best is not None
     return best
-
-
-def _shift_(node: Node, shift: Tensor) -> None:
-    """Add a shift per channel to the bias of the first wire that has one, in place."""
-    bias = next(p for name, p in node.synapses.named_parameters() if name.endswith("bias"))
-    assert isinstance(bias, nn.Parameter)
-    channels = shift.reshape(-1)
-    bias.add_(channels if bias.ndim == 1 else channels[:, None, None])

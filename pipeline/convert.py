@@ -14,7 +14,7 @@ approximated. Source: SpikingJelly's robust norm (99.9 %), which the closed-loop
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -25,11 +25,13 @@ from ..hw import BadInput
 from ..models import INPUT, PROFILES, GraphNet, IdentityWire, Profile, Spiking, as_spiking, build_ann
 from ..models.datasets import Images, batches
 from .artefacts import architecture_of, load_ann, load_splits, save_net
-from .calibration import activation_scales
+from .calibration import activation_scales, qcfs_scales
+from .conversion.light import MEASURED, light_calibration
+from .conversion.mmse import mmse_scales
 from .folding import fold_batchnorm
 from .metrics import accuracy
-from .notices import of_conversion
-from .sections import Recipe
+from .notices import notice, of_conversion
+from .sections import Convert, Recipe
 from .stage import Stage, StageContext
 from .training import correct, predict
 
@@ -66,7 +68,7 @@ def convert(
     nodes = twin.walk()
     for node in nodes:
         for index, wire in enumerate(node.unit.wires):
-            if isinstance(wire, IdentityWire):
+            if isinstance(wire, IdentityWire) and not wire.norm:
                 node.synapses[index].weighted = Gain(wire.scale)
     for node in nodes[:-1]:
         if form == "threshold" and isinstance(node.neuron, Spiking):
@@ -79,12 +81,17 @@ def convert(
 
 @torch.no_grad()
 def _normalize_(net: GraphNet, scales: Mapping[str, float], worth: Mapping[str, float]) -> None:
-    """W worth_source / theta_target and b / theta_target on every wire, in place."""
-    scale = {net.architecture.units[-1].name: 1.0, **scales}
-    spike = {INPUT: 1.0, **worth}
+    """W worth_source / theta_target and b / theta_target on every wire, in place.
+
+    Linear units have the scale 1. Attention, a product of its wires, is divided by its threshold once, on the values.
+    """
+    linear = {unit.name: 1.0 for unit in net.architecture.units if unit.linear}
+    scale = {net.architecture.units[-1].name: 1.0, **scales, **linear}
+    spike = {INPUT: 1.0, **worth, **linear}
     for node in net.walk():
-        own = scale[node.unit.name]
-        for wire, synapses in zip(node.unit.wires, node.synapses, strict=True):
+        for index, (wire, synapses) in enumerate(zip(node.unit.wires, node.synapses, strict=True)):
+            factor = node.unit.attention is not None and index < len(node.unit.wires) - 1
+            own = 1.0 if factor else scale[node.unit.name]
             for name, parameter in synapses.named_parameters():
                 parameter.mul_(1 / own if name.endswith("bias") else spike[wire.source] / own)
 
@@ -131,36 +138,76 @@ def classify(net: GraphNet, images: Images, device: torch.device) -> Tensor:
 def run(context: StageContext) -> dict[str, Any]:
     """Fold, calibrate, convert; report the twin with soft and with hard reset.
 
-    Test accuracy at the recipe's T. `by_T`: validation accuracy of both for T up to 32.
+    Test accuracy at the recipe's T. `by_T`: validation accuracy of both for T up to 32. Thresholds are those of the
+    neurons that the chain goes on with; light calibration corrects each twin for its own.
     """
     recipe, device = context.recipe, context.device
+    settings, n_steps, chain = recipe.convert, recipe.refine.T, refined_profile(recipe)
     splits = load_splits(recipe)
     ann = load_ann(recipe, context.inputs["train"]).to(device)
     folded = fold_batchnorm(ann)
-    calibration = calibration_batches(splits.train, recipe.convert.calibration_images, device)
-    quantile = 1.0 if recipe.convert.norm == "max" else recipe.convert.percentile / 100
-    scales = activation_scales(folded, calibration, quantile)
-    soft = replace(PROFILES["soft_if"], v_init=0.5 if recipe.convert.v_init == "half" else 0.0)
-    hard = PROFILES["loihi"]
+    calibration = calibration_batches(splits.train, settings.calibration_images, device)
+    scales, origin = thresholds(folded, calibration, settings, chain, n_steps)
+
+    def corrected(profile: Profile) -> GraphNet:
+        if settings.calibrate == "none":
+            return folded
+        return light_calibration(folded, torch.cat(calibration), scales, profile, n_steps)
+
+    half = settings.v_init == "half" or (settings.v_init is None and settings.norm == "qcfs")
+    soft = replace(PROFILES["soft_if"], v_init=0.5 if half else 0.0)
     metrics: dict[str, Any] = {"scales": scales, "fold_error": _fold_error(ann, folded, calibration[0])}
     sweep: dict[int, dict[str, Any]] = {t: {"T": t} for t in _SWEEP}
-    steps = [("soft", soft), ("hard", hard)]
+    steps = [("soft", soft), ("hard", PROFILES["loihi"])]
     with context.progress.task("convert", total=2 * len(steps)) as bar:
         for name, profile in steps:
-            net = convert(folded, scales, profile, recipe.refine.T)
-            hits = correct(classify(net, splits.test, device), splits.test)
+            source = corrected(profile)
+            hits = correct(classify(convert(source, scales, profile, n_steps), splits.test, device), splits.test)
             metrics[name] = accuracy(hits, len(splits.test))
             bar.advance(1)
             sample = splits.validation.subset(slice(1000))
-            by_step = classify_steps(convert(folded, scales, profile, max(_SWEEP)), sample, device)
+            by_step = classify_steps(convert(source, scales, profile, max(_SWEEP)), sample, device)
             for t in _SWEEP:
                 sweep[t][name] = accuracy(correct(by_step[t - 1], sample), len(sample))
             bar.advance(1)
     metrics["by_T"] = list(sweep.values())
-    norm = "maximum" if recipe.convert.norm == "max" else f"{recipe.convert.percentile} % point"
-    metrics["notices"] = of_conversion(ann, scales, norm)
-    save_net(convert(folded, scales, hard, recipe.refine.T), context.folder)
+    metrics["notices"] = of_conversion(ann, scales, origin) + _whole_network(recipe, chain)
+    save_net(convert(corrected(chain), scales, chain, n_steps), context.folder)
     return metrics
+
+
+def thresholds(
+    ann: GraphNet, calibration: Sequence[Tensor], settings: Convert, profile: Profile, n_steps: int
+) -> tuple[dict[str, float], str]:
+    """Threshold of each hidden unit of a folded ANN by `convert.norm`, and in words what they come from.
+
+    Raises BadInput as `activation_scales` and `qcfs_scales` do.
+    """
+    match settings.norm:
+        case "max":
+            return activation_scales(ann, calibration, 1.0), "maximum of calibration activations"
+        case "percentile":
+            scales = activation_scales(ann, calibration, settings.percentile / 100)
+            return scales, f"{settings.percentile} % point of calibration activations"
+        case "mmse":
+            scales = mmse_scales(ann, calibration, profile, n_steps)
+            return scales, f"least squared error of {profile.reset}-reset spike counts over {n_steps} timesteps"
+        case "qcfs":
+            return qcfs_scales(ann), "learned end of its QCFS activation"
+
+
+def _whole_network(recipe: Recipe, profile: Profile) -> list[dict[str, str]]:
+    """What was done to all layers alike."""
+    rows, where, n_steps = [], "all spiking layers", recipe.refine.T
+    if recipe.convert.norm == "qcfs":
+        what = f"activations of {recipe.train.levels} levels are counted over {n_steps} timesteps by '{profile.name}'"
+        why = "QCFS is trained for soft reset from half a threshold, whose counts its levels are"
+        rows.append(notice(where, what, why, f"refinement adapts to it; refine.T: {recipe.train.levels} has as many"))
+    if recipe.convert.calibrate == "light":
+        images = min(recipe.convert.calibration_images, MEASURED)
+        what = f"biases were corrected per channel on {images} images, for '{profile.name}' over {n_steps} timesteps"
+        rows.append(notice(where, what, "rates lie below the activations on average", "convert.calibrate: none"))
+    return rows
 
 
 @torch.no_grad()
@@ -173,7 +220,7 @@ def _fold_error(ann: GraphNet, folded: GraphNet, x: Tensor) -> float:
 STAGE = Stage(
     name="convert",
     needs=("train",),
-    reads=("seed", "data", "model", "convert", "refine.T"),
-    version=2,
+    reads=("seed", "data", "model", "convert", "refine.T", "refine.profile", "refine.v_decay"),
+    version=3,
     run=run,
 )

@@ -18,7 +18,7 @@ def notice(layer: str, what: str, why: str, way_out: str) -> dict[str, str]:
 
 
 def of_conversion(ann: GraphNet, scales: Mapping[str, float], norm: str) -> list[dict[str, str]]:
-    """What conversion did to each layer of the ANN."""
+    """What conversion did to each layer of the ANN. norm: what the thresholds are, after "threshold from the"."""
     rows = []
     for node in ann.walk():
         name = node.unit.name
@@ -42,7 +42,7 @@ def of_conversion(ann: GraphNet, scales: Mapping[str, float], norm: str) -> list
                 notice(
                     name,
                     f"activations above {scales[name]:.4g} are clipped to one spike per timestep",
-                    f"threshold from the {norm} of calibration activations",
+                    f"threshold from the {norm}",
                     "convert.norm: max, or a higher convert.percentile",
                 )
             )

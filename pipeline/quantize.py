@@ -16,7 +16,7 @@ from ..hw import CHIPS, NotRepresentable, check
 from ..models import GraphNet, Profile
 from ..models.datasets import Images, batches
 from ..models.integer import IntegerNode, as_integer, integer_logits
-from .artefacts import load_ann, load_splits, save_net, save_network
+from .artefacts import architecture_of, load_ann, load_splits, save_net, save_network
 from .convert import refined_profile
 from .files import write_tensors
 from .folding import fold_batchnorm
@@ -27,6 +27,7 @@ from .notices import of_quantization
 from .refine.stage import load_student
 from .scales import Scales, choose_scales, contain_
 from .sections import Recipe
+from .simplify import notices_of, simplify, why_not_on_chip
 from .stage import Stage, StageContext
 from .training import Moment, Task, correct, fit
 
@@ -41,8 +42,8 @@ PREDICTIONS = "predictions.safetensors"
 def run(context: StageContext) -> dict[str, Any]:
     """Quantize, fine-tune in integers, and write the network with its test predictions.
 
-    Raises NotRepresentable if the refined profile cannot be computed by the chip, or a number of the trained network
-    cannot be held by it.
+    Raises NotRepresentable if the refined profile or a layer cannot be computed by the chip, or a number of the trained
+    network cannot be held by it; UnsupportedLayer for a layer that the chip has not.
     """
     recipe, device = context.recipe, context.device
     chip = CHIPS[recipe.quantize.chip]
@@ -50,7 +51,8 @@ def run(context: StageContext) -> dict[str, Any]:
     require_on_chip(recipe, profile)
     splits = load_splits(recipe)
     teacher = fold_batchnorm(load_ann(recipe, context.inputs["train"])).to(device).requires_grad_(False)
-    student = load_student(recipe, context.inputs["refine"])
+    refined = load_student(recipe, context.inputs["refine"])
+    student = simplify(refined)
     # A payload finer than the data's own levels carries nothing.
     max_bits = splits.train.levels.bit_length()
     scales = choose_scales(student, chip, recipe.quantize.payload_bits, max_bits, recipe.quantize.relays)
@@ -96,7 +98,7 @@ def run(context: StageContext) -> dict[str, Any]:
         "chip": chip.name,
         "fingerprint": network.fingerprint(),
         "layers": _layers(net, scales),
-        "notices": of_quantization(net, scales, splits.train.levels),
+        "notices": notices_of(refined.architecture) + of_quantization(net, scales, splits.train.levels),
     }
 
 
@@ -108,6 +110,15 @@ def require_on_chip(recipe: Recipe, profile: Profile) -> None:
             f"refine.profile {profile.name}: {reason}; refine with profile 'loihi', the others are for comparison "
             "(`spikeport run RECIPE --until refine`)"
         )
+    if recipe.refine.last_activation != "spiking":
+        raise NotRepresentable(
+            f"refine.last_activation is {recipe.refine.last_activation}: the last hidden unit passes on real values, "
+            "the chip's neurons pass on spikes; refine with last_activation 'spiking', the other is for comparison "
+            "(`spikeport run RECIPE --until refine`)"
+        )
+    unfit = why_not_on_chip(architecture_of(recipe))
+    if unfit is not None:
+        raise NotRepresentable(f"{unfit} (`spikeport run RECIPE --until refine` trains it in floats)")
 
 
 @torch.no_grad()

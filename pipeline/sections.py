@@ -40,8 +40,8 @@ class Data(Section):
     """Which data set. root: where its files are (None: the data set's default).
 
     validation: images held out of training. train_limit, test_limit: use only the first so many images of the (seeded)
-    split; None uses all. per_class: of these, train on so many images of each class; None for all. label_noise: share of
-    the training labels that are replaced by another class (`pipeline/protocols.py`).
+    split; None uses all. per_class: of these, train on so many images of each class; None for all. label_noise: share
+    of the training labels that another class replaces (`pipeline/protocols.py`).
     """
 
     name: str = "digits"
@@ -106,7 +106,10 @@ class Optimization(Section):
 
 
 class Train(Optimization):
-    """Training of the ANN; of one from a file, which is trained already, 0 epochs unless given."""
+    """Training of the ANN; of one from a file, which is trained already, 0 epochs unless given.
+
+    activation: `relu`, or `qcfs`, a staircase of `levels` steps with a learned end (`models/qcfs.py`), for conversion.
+    """
 
     epochs: NotNegative = 30
     batch_size: Count = 64
@@ -115,6 +118,8 @@ class Train(Optimization):
     schedule: Literal["cosine", "onecycle"] = "cosine"
     label_smoothing: Fraction = 0.0
     warmup_epochs: NotNegative = 0
+    activation: Literal["relu", "qcfs"] = "relu"
+    levels: Count = 8
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Train:
@@ -124,20 +129,27 @@ class Train(Optimization):
 
 
 class Convert(Section):
-    """ANN to spiking network. v_init: membrane at the start, `zero` or `half` a threshold."""
+    """ANN to spiking network. norm: what becomes a threshold.
 
-    norm: Literal["max", "percentile"] = "percentile"
+    `max`, `percentile`: that activation. `mmse`: the least squared error for refine.profile's spike counts over
+    refine.T. `qcfs`: the learned end of an ANN trained with train.activation qcfs. calibrate: `light` corrects the mean
+    of every channel by its bias, for the neurons that run it. v_init: where a soft-reset membrane starts, `zero` or
+    `half` a threshold; None is `half` for `qcfs`, else `zero`.
+    """
+
+    norm: Literal["max", "percentile", "mmse", "qcfs"] = "percentile"
     percentile: Annotated[float, Field(gt=0, le=100)] = 99.9
     calibration_images: Count = 512
-    v_init: Literal["zero", "half"] = "zero"
+    calibrate: Literal["none", "light"] = "none"
+    v_init: Literal["zero", "half"] | None = None
 
 
 class Refine(Optimization):
     """Repair of the converted network. T: timesteps. v_decay: voltage decay, of 4096; None for the profile's own.
 
     engine: how gradients are taken, see `models.ENGINES`. grad_scale: what the gradient (not the loss) is multiplied
-    by. seed: of batches, augmentation and the method's draws; None for the recipe's. last_activation: of the last hidden
-    unit, `relu` for a control that no chip can run (`docs/methods/ckdsnn.md`).
+    by. seed: of batches, augmentation and the method's draws; None for the recipe's. last_activation: of the last
+    hidden unit, `relu` for a control that no chip can run (`docs/methods/ckdsnn.md`).
 
     teacher: folder of another run on the same data and seed, whose trained ANN is the teacher; None for this run's own.
     Its weights, not its place, decide what is computed.
@@ -286,6 +298,14 @@ class Recipe(Section):
             return {**values, "train": {"epochs": 0, **train}}
         return values
 
+    @model_validator(mode="after")
+    def _qcfs_is_trained(self) -> Recipe:
+        if self.convert.norm == "qcfs" and self.train.activation != "qcfs":
+            raise ValueError("convert.norm is qcfs, whose thresholds are trained; set train.activation: qcfs too")
+        if self.train.activation == "qcfs" and self.model.file is not None:
+            raise ValueError("train.activation is qcfs, but a network from model.file keeps its own; use relu")
+        return self
+
     def sections(self, names: Iterable[str]) -> dict[str, Any]:
         """Parts of the recipe as plain JSON values: {"seed": 0, "refine.T": 4, ...}.
 
@@ -295,6 +315,12 @@ class Recipe(Section):
         names = sorted(names)
         whole = self.model_dump(mode="json")
         whole["data"].pop("root")
+        if self.data.per_class is None:
+            del whole["data"]["per_class"]
+        if self.data.label_noise == 0:
+            del whole["data"]["label_noise"]
+        if self.train.activation == "relu":
+            del whole["train"]["activation"], whole["train"]["levels"]
         if "model" in names:
             whole["model"] = self.model.identity()
         if "refine" in names:

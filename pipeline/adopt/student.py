@@ -112,7 +112,7 @@ def _notices(
         for name, error in made.errors.items()
     ]
     return (
-        *of_conversion(ann, made.worth, "best share of the 99.9 % point"),
+        *of_conversion(ann, made.worth, "best share of the 99.9 % point of calibration activations"),
         *compensated,
         *of_quantization(net, scales, levels, trained=False),
     )

@@ -128,6 +128,20 @@ def test_a_student_the_chip_cannot_compute_is_refused_before_training():
         chain.check_deployable(recipe)
 
 
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        ("spikformer_4_384", r"attention multiplies spike trains.*--until refine"),
+        ("pyramidnet20", r"stage1\.1a, which has no neurons"),
+    ],
+)
+def test_an_architecture_the_chip_cannot_compute_is_refused_before_training(architecture, message):
+    with pytest.raises(NotRepresentable, match=message):
+        chain.check_deployable(
+            parse({"name": "a", "data": {"name": "cifar10"}, "model": {"architecture": architecture}})
+        )
+
+
 SHORT: dict[str, Any] = {
     "name": "short",
     "data": {"name": "digits", "validation": 50, "train_limit": 96, "test_limit": 40},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spikeport.hw import BadInput
 from spikeport.models import GraphNet
-from spikeport.pipeline.calibration import activation_scales
+from spikeport.models.qcfs import as_qcfs
+from spikeport.pipeline.calibration import activation_scales, qcfs_scales
 from spikeport.pipeline.folding import fold_batchnorm
 
 from . import tiny_nets
@@ -89,3 +92,26 @@ def test_broken_activations_are_refused_by_name(value):
         net.state_dict()["nodes.b.synapses.0.weighted.bias"][2] = value
     with pytest.raises(BadInput, match="b gives NaN or infinity; the ANN's weights or the images are broken"):
         activation_scales(net, [tiny_nets.images(net.architecture)], 0.999)
+
+
+def test_the_learned_ends_are_the_thresholds_and_a_pool_has_its_sources():
+    relu = fold_batchnorm(tiny_nets.ann(tiny_nets.chain()))
+    assert qcfs_scales(as_qcfs(relu, 4, {"a": 2.0, "b": 3.0, "c": 5.0})) == {"a": 2.0, "b": 3.0, "c": 5.0}
+    units = list(tiny_nets.varied().units)
+    units[2] = replace(units[2], ceiling=None)
+    pooled_net = tiny_nets.ann(replace(tiny_nets.varied(), units=tuple(units)))
+    scales = qcfs_scales(as_qcfs(pooled_net, 4, {"a": 2.0, "b": 3.0, "c.1": 5.0, "c.2": 7.0}))
+    assert scales == {"a": 2.0, "pool": 2.0, "b": 3.0, "c.1": 5.0, "c.2": 7.0}
+
+
+def test_an_ann_without_learned_ends_has_no_learned_thresholds():
+    with pytest.raises(BadInput, match=r"a: was not trained with QCFS; use train\.activation: qcfs, or another"):
+        qcfs_scales(NETS["chain"])
+
+
+def test_an_end_that_training_made_negative_is_refused():
+    net = as_qcfs(NETS["chain"], 4)
+    with torch.no_grad():
+        net.state_dict()["nodes.b.neuron.lam"].fill_(-0.5)
+    with pytest.raises(BadInput, match=r"b: its learned end lam is -0\.5, so no threshold follows; lower train.lr"):
+        qcfs_scales(net)

@@ -1,18 +1,22 @@
-"""Conversion: the counting formulas of single neurons, the two forms, and convergence to the ANN."""
+"""Conversion: the two forms, convergence to the ANN, and what the stage makes of a recipe."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
-from fractions import Fraction
+import shutil
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from spikeport.hw import BadInput
-from spikeport.models import PROFILES, GraphNet, IdentityWire, Profile, Spiking
+from spikeport.models import PROFILES, GraphNet, IdentityWire
 from spikeport.models.datasets import Images
+from spikeport.pipeline.artefacts import load_ann, load_into, load_splits
 from spikeport.pipeline.calibration import activation_scales
+from spikeport.pipeline.chain import opened
+from spikeport.pipeline.conversion.light import light_calibration
+from spikeport.pipeline.conversion.mmse import mmse_scales
 from spikeport.pipeline.convert import (
     Gain,
     calibration_batches,
@@ -21,78 +25,17 @@ from spikeport.pipeline.convert import (
     convert,
     refined_profile,
     skeleton,
+    thresholds,
 )
 from spikeport.pipeline.folding import fold_batchnorm
 from spikeport.pipeline.notices import of_conversion
+from spikeport.pipeline.progress import Progress
 from spikeport.pipeline.recipe import parse
+from spikeport.pipeline.runs import Outcome
+from spikeport.pipeline.sections import Convert, Recipe
 from torch.nn import functional
 
 from . import tiny_nets
-
-CURRENTS = [Fraction(k, 1024) for k in range(-100, 1400)]
-"""1500 points, exact in binary; with the thresholds below, many lie exactly on a step of the staircase."""
-
-
-def spike_counts(profile: Profile, threshold: float, n_steps: int) -> list[int]:
-    population = Spiking(profile, n_steps, threshold=threshold)
-    z = torch.tensor([float(current) for current in CURRENTS])
-    return population(z, static=True).sum(0).to(torch.int64).tolist()
-
-
-def clip(x: int, n_steps: int) -> int:
-    return min(max(x, 0), n_steps)
-
-
-@pytest.mark.parametrize("n_steps", [1, 2, 4, 8, 32])
-@pytest.mark.parametrize("threshold", [Fraction(1), Fraction(3, 4), Fraction(5, 16)])
-@pytest.mark.parametrize("start", [Fraction(0), Fraction(1, 2)])
-@pytest.mark.parametrize("strict", [False, True])
-def test_soft_reset_counts_by_floor_or_by_rounding(n_steps, threshold, start, strict):
-    """T-CV-1: N = clip(floor(T z / theta + v0)), v0 = 0 floors, v0 = 1/2 rounds; strict: ceil(x) - 1 for floor(x)."""
-    profile = replace(PROFILES["soft_if"], strict=strict, v_init=float(start))
-    places = [n_steps * z / threshold + start for z in CURRENTS]
-    expected = [clip(math.ceil(x) - 1 if strict else math.floor(x), n_steps) for x in places]
-    assert spike_counts(profile, float(threshold), n_steps) == expected
-
-
-def test_the_grid_of_the_formulas_holds_exact_ties():
-    """T-CV-1: points at which firing at the threshold and firing above it differ."""
-    ties = [z for z in CURRENTS if z > 0 and (4 * z / Fraction(3, 4)).denominator == 1]
-    assert len(ties) >= 7
-    above, at = (spike_counts(replace(PROFILES["soft_if"], strict=strict), 0.75, 4) for strict in (True, False))
-    differing = {CURRENTS[i] for i in range(1500) if above[i] != at[i]}
-    assert differing == {z for z in ties if 4 * z <= 4 * Fraction(3, 4)}
-
-
-@pytest.mark.parametrize("n_steps", [1, 2, 4, 8, 32])
-@pytest.mark.parametrize("threshold", [Fraction(1), Fraction(3, 4), Fraction(5, 16)])
-def test_hard_reset_counts_whole_periods(n_steps, threshold):
-    """T-CV-1: strict, v0 = 0: N = floor(T / (floor(theta / z) + 1)), the chip's neuron."""
-    expected = [math.floor(Fraction(n_steps, math.floor(threshold / z) + 1)) if z > 0 else 0 for z in CURRENTS]
-    assert spike_counts(PROFILES["loihi"], float(threshold), n_steps) == expected
-
-
-@pytest.mark.parametrize("n_steps", [1, 4, 32])
-def test_hard_reset_at_the_threshold_counts_its_own_periods(n_steps):
-    """T-CV-1: with >= the period is ceil(theta / z), at least one step."""
-    expected = [math.floor(Fraction(n_steps, math.ceil(Fraction(3, 4) / z))) if z > 0 else 0 for z in CURRENTS]
-    assert spike_counts(PROFILES["sj_if"], 0.75, n_steps) == expected
-
-
-@pytest.mark.parametrize(
-    ("profile", "errors"),
-    [
-        (PROFILES["soft_if"], {2: 0.166, 4: 0.083, 8: 0.041, 32: 0.010}),
-        (PROFILES["qcfs_if"], {2: 0.083, 4: 0.042, 8: 0.021, 32: 0.005}),
-        (PROFILES["loihi"], {2: 0.166, 4: 0.125, 8: 0.114, 32: 0.101}),
-    ],
-)
-def test_the_error_of_the_rate_vanishes_with_soft_reset_and_not_with_hard_reset(profile, errors):
-    """T-CV-1: mean |N / T - clip(z, 0, 1)| over 1500 points of [0, 1.5)."""
-    z = torch.arange(1500) / 1000
-    for n_steps, expected in errors.items():
-        rate = Spiking(profile, n_steps)(z, static=True).mean(0)
-        assert float((rate - z.clamp(0, 1)).abs().mean()) == pytest.approx(expected, abs=0.06 * expected + 1e-3)
 
 
 def powers_of_two(net: GraphNet) -> dict[str, float]:
@@ -299,3 +242,120 @@ def test_identity_wires_are_the_only_ones_without_weights_before_conversion():
         if not list(synapses.parameters())
     ]
     assert bare == [True]
+
+
+def recipe_of(**sections: Any) -> Recipe:
+    """One epoch on digits, thresholds for T = 4."""
+    base = {
+        "name": "t",
+        "threads": 1,
+        "data": {"name": "digits", "train_limit": 300, "validation": 60, "test_limit": 60},
+        "train": {"epochs": 2},
+        "convert": {"calibration_images": 64},
+        "refine": {"T": 4},
+    }
+    return parse(
+        {key: {**value, **sections.pop(key, {})} if isinstance(value, dict) else value for key, value in base.items()}
+        | sections
+    )
+
+
+@pytest.fixture(scope="module")
+def qcfs_run(tmp_path_factory) -> tuple[Recipe, dict[str, Outcome]]:
+    """A QCFS ANN trained and converted by the stages."""
+    recipe = recipe_of(train={"epochs": 6, "activation": "qcfs", "levels": 4}, convert={"norm": "qcfs"})
+    with opened(recipe, tmp_path_factory.mktemp("qcfs"), Progress(quiet=True)) as run:
+        return recipe, {name: run.finish(name) for name in ("train", "convert")}
+
+
+def test_the_ends_of_a_qcfs_ann_become_its_thresholds(qcfs_run):
+    """theta = lam, and W lam_source / lam_target in the saved network, which refinement can load."""
+    recipe, outcomes = qcfs_run
+    ann = fold_batchnorm(load_ann(recipe, outcomes["train"].folder))
+    lam = {node.unit.name: float(node.neuron.lam.detach()) for node in ann.walk()[:-1]}
+    assert outcomes["convert"].manifest["metrics"]["scales"] == pytest.approx(lam)
+    assert all(0.5 < value < 8 for value in lam.values())
+    net = load_into(skeleton(recipe, PROFILES["loihi"], 4), outcomes["convert"].folder)
+    weight = "nodes.conv2.synapses.0.weighted.weight"
+    expected = ann.state_dict()[weight] * lam["conv1"] / lam["conv2"]
+    torch.testing.assert_close(net.state_dict()[weight], expected)
+
+
+def test_a_qcfs_network_starts_half_full_and_loses_little(qcfs_run):
+    """Soft reset from theta / 2 over as many steps as levels: what is left is the unevenness of the spikes."""
+    _, outcomes = qcfs_run
+    metrics = outcomes["convert"].manifest["metrics"]
+    ann = outcomes["train"].manifest["metrics"]["test"]["accuracy"]
+    assert ann > 0.7
+    assert metrics["soft"]["accuracy"] > ann - 0.15
+    assert metrics["soft"]["accuracy"] > metrics["hard"]["accuracy"] + 0.1
+    whole = [row for row in metrics["notices"] if row["layer"] == "all spiking layers"]
+    assert whole[0]["what"] == "activations of 4 levels are counted over 4 timesteps by 'loihi'"
+    assert "threshold from the learned end of its QCFS activation" in {row["why"] for row in metrics["notices"]}
+
+
+def test_a_qcfs_run_is_refined_in_the_chips_neurons(qcfs_run, tmp_path):
+    """The chain goes on with `loihi`: the QCFS ANN is the teacher, theta = lam where the student starts."""
+    recipe, outcomes = qcfs_run
+    longer = recipe.model_copy(update={"refine": recipe.refine.model_copy(update={"epochs": 1, "lr": 0.02})})
+    shutil.copytree(outcomes["train"].folder.parent, tmp_path / outcomes["train"].folder.parent.name)
+    with opened(longer, tmp_path, Progress(quiet=True)) as run:
+        assert run.finish("train").reused
+        run.finish("convert")
+        metrics = run.finish("refine").manifest["metrics"]
+    assert metrics["profile"] == "loihi"
+    assert metrics["test"]["accuracy"] > outcomes["convert"].manifest["metrics"]["hard"]["accuracy"]
+
+
+def test_least_squares_and_light_calibration_are_for_the_neurons_that_follow(tmp_path):
+    """What is saved is calibrated for refine.profile over refine.T, and the report says for what."""
+    recipe = recipe_of(train={"epochs": 1}, convert={"norm": "mmse", "calibrate": "light"})
+    with opened(recipe, tmp_path, Progress(quiet=True)) as run:
+        ann = load_ann(recipe, run.finish("train").folder)
+        done = run.finish("convert")
+    loihi = PROFILES["loihi"]
+    folded = fold_batchnorm(ann)
+    batches = calibration_batches(load_splits(recipe).train, 64, torch.device("cpu"))
+    scales = mmse_scales(folded, batches, loihi, 4)
+    expected = convert(light_calibration(folded, torch.cat(batches), scales, loihi, 4), scales, loihi, 4)
+    saved = load_into(skeleton(recipe, loihi, 4), done.folder).state_dict()
+    for name, value in expected.state_dict().items():
+        torch.testing.assert_close(saved[name], value)
+    notices = " ".join(row["what"] + row["why"] for row in done.manifest["metrics"]["notices"])
+    assert "least squared error of hard-reset spike counts over 4 timesteps" in notices
+    assert "corrected per channel on 64 images, for 'loihi' over 4 timesteps" in notices
+
+
+def test_the_count_form_is_that_of_the_refined_profile():
+    net = fold_batchnorm(tiny_nets.ann(tiny_nets.chain()))
+    x = [tiny_nets.images(net.architecture, 32)]
+    settings = Convert(norm="mmse")
+    for name, form in (("loihi", "hard"), ("qcfs_if", "soft")):
+        scales, origin = thresholds(net, x, settings, PROFILES[name], 8)
+        assert origin == f"least squared error of {form}-reset spike counts over 8 timesteps"
+        assert scales == mmse_scales(net, x, PROFILES[name], 8)
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        (
+            {"convert": {"norm": "qcfs"}},
+            "convert.norm is qcfs, whose thresholds are trained; set train.activation: qcfs",
+        ),
+        ({"train": {"activation": "qcfs"}, "model": {"file": "a.onnx"}}, "a network from model.file keeps its own"),
+    ],
+)
+def test_qcfs_thresholds_need_a_qcfs_ann(sections, message):
+    with pytest.raises(BadInput, match=message):
+        parse({"name": "t", **sections})
+
+
+def test_the_settings_of_qcfs_do_not_rename_the_runs_of_other_anns():
+    """An ANN of ReLUs is the same whatever `levels` says; one of QCFS is not."""
+    relu, unread = (parse({"name": "t", "train": {"levels": n}}) for n in (4, 8))
+    assert relu.identity() == unread.identity()
+    assert not {"activation", "levels"} & relu.sections(("train",))["train"].keys()
+    four, eight = (parse({"name": "t", "train": {"activation": "qcfs", "levels": n}}) for n in (4, 8))
+    assert len({relu.identity(), four.identity(), eight.identity()}) == 3
+    assert parse(four.model_dump(mode="json")) == four
