@@ -23,6 +23,7 @@ from torch.nn import functional
 from ...hw import BadInput
 from ..training import Moment
 from .activation_maps import common_size
+from .attention import as_maps
 from .method import METHODS, Distiller, Method, Pair, spikes_per_neuron
 
 
@@ -104,7 +105,7 @@ class FeatureDistillation(Distiller):
         own, other = student.architecture.stages[-1], self.pair.teacher.architecture.stages[-1]
         target, activations = self.pair.ask_teacher(x, [other])
         got = self.pair.ask_student(x, student.architecture.taps)
-        rates, features = common_size(_with_positions(got.rates[own].float()), _with_positions(activations[other]))
+        rates, features = common_size(as_maps(got.rates[own].float()), as_maps(activations[other]))
         if config.rescale_teacher:
             largest = features.max()
             features = features * (rates.detach().max() / torch.where(largest > 0, largest, 1))
@@ -114,11 +115,6 @@ class FeatureDistillation(Distiller):
         rate = spikes_per_neuron(got.rates, student.n_steps)
         parts = {"task": task, "logits": logits, "layers": layers, "spikes_per_neuron": rate}
         return task + config.logits * logits + config.alpha * layers, got.logits, parts
-
-
-def _with_positions(features: Tensor) -> Tensor:
-    """(B, C, H, W); (B, F) as (B, F, 1, 1)."""
-    return features if features.ndim == 4 else features[:, :, None, None]
 
 
 def kdsnn(pair: Pair, config: KdsnnConfig) -> FeatureDistillation:
