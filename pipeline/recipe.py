@@ -38,7 +38,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         raise BadInput(f"recipe {path}: no such file{there}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"recipe {path}: cannot be read as text ({error}); give a YAML file") from None
-    values = _parse(text, f"recipe {path}")
+    values = parse_yaml(text, f"recipe {path}")
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise BadInput(f"recipe {path}: holds a {type(values).__name__}; a recipe is a mapping of section: settings")
@@ -50,7 +50,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
 
 def parse(values: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """A recipe from plain values. where: how an error names the source. Raises BadInput."""
-    return _validated(TypeAdapter(Recipe), values, where, Recipe)
+    return validated(TypeAdapter(Recipe), values, where, Recipe)
 
 
 def options_as(kind: type[T], options: Mapping[str, Any], where: str) -> T:
@@ -63,10 +63,14 @@ def options_as(kind: type[T], options: Mapping[str, Any], where: str) -> T:
         if key not in known:
             hint = did_you_mean(key, known) if known else f"{kind.__name__} has no settings"
             raise BadInput(f"{where}.{key}: unknown key; {hint}")
-    return _validated(TypeAdapter(kind), dict(options), where, None)
+    return validated(TypeAdapter(kind), dict(options), where, None)
 
 
-def _validated(adapter: TypeAdapter[T], values: Any, where: str, model: type[BaseModel] | None) -> T:
+def validated(adapter: TypeAdapter[T], values: Any, where: str, model: type[BaseModel] | None) -> T:
+    """Values as the adapter's type, or BadInput with one line per wrong or unknown key; `where` begins each.
+
+    model: the type's model, whose sections name the nearest key; None for a dataclass.
+    """
     try:
         return adapter.validate_python(values)
     except ValidationError as error:
@@ -124,7 +128,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if not isinstance(below, dict):
             raise BadInput(f"--set {override!r}: {'.'.join(parts[:depth])} is {below!r}, not a section")
         here = below
-    here[parts[-1]] = _parse(text, f"--set {override!r}")
+    here[parts[-1]] = parse_yaml(text, f"--set {override!r}")
 
 
 class _Loader(yaml.SafeLoader):
@@ -149,7 +153,8 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _parse(text: str, where: str) -> Any:
+def parse_yaml(text: str, where: str) -> Any:
+    """The value of a YAML text, each key once. Raises BadInput, which begins with `where`."""
     try:
         return yaml.load(text, _Loader)
     except yaml.MarkedYAMLError as error:

@@ -14,10 +14,13 @@ ROOMS = ("hw", "models", "export", "sim", "pipeline")
 CHAIN = {"hw", "models", "export", "sim"}
 MAY_USE = {
     "hw": (set(), {"numpy"}),
-    "models": ({"hw"}, {"numpy", "torch", "norse", "sklearn", "PIL"}),
+    "models": ({"hw"}, {"numpy", "torch", "norse", "numba", "sklearn", "PIL"}),
     "export": ({"hw"}, {"numpy", "h5py", "onnx", "google", "nir"}),
     "sim": ({"hw"}, {"numpy", "torch", "numba", "pydantic", "matplotlib", "jinja2", "markupsafe"}),
-    "pipeline": (CHAIN, {"numpy", "torch", "pydantic", "pydantic_core", "yaml", "safetensors", "rich", "typer"}),
+    "pipeline": (
+        CHAIN,
+        {"numpy", "torch", "pydantic", "pydantic_core", "yaml", "safetensors", "rich", "typer", "scipy", "matplotlib"},
+    ),
 }
 """Per room: the other rooms, and the packages from outside the standard library, that it may import."""
 
