@@ -1,11 +1,22 @@
 """Networks in torch: architectures, the ANN, its spiking twin, its twin in chip arithmetic, and data sets."""
 
 from . import zoo as _registered
-from .architecture import ARCHITECTURES, INPUT, Architecture, ConvWire, IdentityWire, LinearWire, PoolWire, Unit
+from .architecture import (
+    ARCHITECTURES,
+    INPUT,
+    Architecture,
+    Attention,
+    ConvWire,
+    IdentityWire,
+    LinearWire,
+    PoolWire,
+    Unit,
+)
 from .engines import ENGINES, Engine, Response, bptt
-from .graph import Accumulate, GraphNet, Node, Rectify, Synapses, as_spiking, build_ann
+from .graph import Accumulate, GraphNet, Node, Rectify, Synapses, as_spiking, build_ann, outline
 from .neurons import Spiking
 from .profiles import PROFILES, Profile
+from .rate import through_rates
 
 __all__ = [
     "ARCHITECTURES",
@@ -14,6 +25,7 @@ __all__ = [
     "PROFILES",
     "Accumulate",
     "Architecture",
+    "Attention",
     "ConvWire",
     "Engine",
     "GraphNet",
@@ -30,5 +42,7 @@ __all__ = [
     "as_spiking",
     "bptt",
     "build_ann",
+    "outline",
+    "through_rates",
 ]
 del _registered

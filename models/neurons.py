@@ -42,6 +42,6 @@ class Spiking(nn.Module):
 
     def forward(self, current: Tensor, static: bool) -> Tensor:
         """Run the sample. static: whether `current` lacks the time axis."""
-        current = current.float() if current.dtype is torch.bfloat16 else current
+        current = current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
         sequence = scan(current, static, self.n_steps, float(self.threshold), self.profile)
         return sequence * self.amplitude if float(self.amplitude) != 1 else sequence

@@ -18,7 +18,7 @@ from typing import Literal
 
 from ..hw import BadInput, Registry
 from ..hw.arithmetic import DECAY_ONE
-from .surrogates import SpikeFn, at_or_above, quadratic_gate, sigmoid, triangle
+from .surrogates import Surrogate, quadratic_gate, sigmoid, triangle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Profile:
     """One neuron profile. leak, gain, v_init: dimensionless (v_init in thresholds). threshold: membrane units.
 
     detach_reset: whether the reset's own dependence on the spike is left out of the gradient.
-    surrogate: spike function of (u - threshold) / threshold.
+    surrogate: spike function of (u - threshold) / threshold; whether it fires at 0 is `strict`'s to say.
     """
 
     name: str
@@ -36,13 +36,13 @@ class Profile:
     reset: Literal["hard", "soft"]
     strict: bool
     detach_reset: bool
-    surrogate: SpikeFn
+    surrogate: Surrogate
     v_init: float = 0.0
 
     @property
-    def fire(self) -> SpikeFn:
+    def fire(self) -> Surrogate:
         """The spike function with this profile's threshold test."""
-        return self.surrogate if self.strict else at_or_above(self.surrogate)
+        return replace(self.surrogate, at_or_above=not self.strict)
 
     @property
     def v_decay(self) -> int:

@@ -24,8 +24,7 @@ from pydantic import Field, TypeAdapter
 
 from ...hw import BadInput, SpikeportError, did_you_mean
 from .. import chain
-from ..recipe import parse_yaml, validated
-from ..recipe import parse
+from ..recipe import parse, parse_yaml, validated
 from ..sections import Count, NotNegative, Rate, Recipe, Scalar, Section
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]

@@ -11,15 +11,14 @@ from spikeport.hw.arithmetic import STATE_LIMIT
 from spikeport.hw.arithmetic import decay as chip_decay
 from spikeport.models import INPUT, PROFILES, ConvWire, IdentityWire, LinearWire, Unit
 from spikeport.models.integer import (
-    V_LIMIT,
     IntegerNode,
     IntegerPopulation,
     IntegerReadout,
     IntegerSynapses,
     _ExactConv,  # pyright: ignore[reportPrivateUsage]
     _Round,  # pyright: ignore[reportPrivateUsage]
-    decay,
 )
+from spikeport.models.membrane import V_LIMIT, decay
 from torch.nn import functional
 
 LOIHI = PROFILES["loihi"]

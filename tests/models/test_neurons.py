@@ -150,7 +150,7 @@ def unrolled(profile: Profile, current: torch.Tensor, threshold: float) -> torch
 @pytest.mark.parametrize("name", PROFILES)
 def test_the_population_has_the_spikes_and_gradients_of_the_plain_loop(monkeypatch, name, static, chunk):
     """Both resets, detached and live, all surrogates, in float64, stepped whole or a sample at a time."""
-    monkeypatch.setattr("spikeport.models.scan.CHUNK", chunk)
+    monkeypatch.setattr("spikeport.models.loops.CHUNK", chunk)
     rng = torch.Generator().manual_seed(2)
     given = torch.randn(*((5, 6) if static else (4, 5, 6)), dtype=torch.float64, generator=rng) + 0.4
     head = torch.randn(4, 5, 6, dtype=torch.float64, generator=rng)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from spikeport.models.surrogates import SpikeFn, at_or_above, quadratic_gate, sigmoid, triangle
+from spikeport.hw import BadInput
+from spikeport.models.surrogates import Surrogate, at_or_above, quadratic_gate, sigmoid, triangle
 
 STEP = 1 / 64
 
@@ -19,7 +20,7 @@ def grid(half: float) -> torch.Tensor:
     return ((torch.arange(n, dtype=torch.float64) + 0.5) * STEP - half).requires_grad_()
 
 
-def derivative(fire: SpikeFn, x: torch.Tensor) -> torch.Tensor:
+def derivative(fire: Surrogate, x: torch.Tensor) -> torch.Tensor:
     (grad,) = torch.autograd.grad(fire(x).sum(), x)
     return grad
 
@@ -89,3 +90,42 @@ def test_firing_at_the_threshold_does_not_change_the_derivative():
 def test_a_spike_is_exactly_zero_or_one_whatever_the_sharpness(alpha, x):
     fired = sigmoid(alpha)(torch.tensor([x])).item()
     assert fired == (1.0 if x > 0 else 0.0)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_closed_form_is_the_derivative_of_norses_function(name):
+    """T-N-3: what loops without autograd multiply with, at the kinks and far out too."""
+    points = [-40.0, -2.0, -1.0, -0.5, -0.1, 0.0, 1e-3, 0.25, 0.5, 1.0, 3.0]
+    x = torch.tensor(points, dtype=torch.float64, requires_grad=True)
+    torch.testing.assert_close(ALL[name].slope(x.detach()), derivative(ALL[name], x), rtol=1e-9, atol=1e-15)
+
+
+@given(st.sampled_from(["triangle", "sigmoid"]), st.floats(0.1, 8), st.floats(-4, 4, width=32))
+def test_the_closed_form_is_the_derivative_in_single_precision(kind, parameter, point):
+    """T-N-3: both are even, at most 1 / width or alpha / 4, and equal up to the rounding of that peak."""
+    surrogate = Surrogate(kind, parameter)
+    x = torch.tensor([point, -point], requires_grad=True)
+    slope = surrogate.slope(x.detach())
+    peak = 1 / parameter if kind == "triangle" else parameter / 4
+    assert slope[0] == slope[1]
+    assert 0 <= float(slope[0]) <= peak * (1 + 1e-6)
+    torch.testing.assert_close(slope, derivative(surrogate, x), rtol=0, atol=1e-6 * peak)
+
+
+def test_surrogates_are_values():
+    assert triangle(0.5) == Surrogate("triangle", 0.5) == quadratic_gate(2.0)
+    assert at_or_above(sigmoid(4.0)) == Surrogate("sigmoid", 4.0, at_or_above=True) != sigmoid(4.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameter", "said"),
+    [
+        ("atan", 1.0, "no 'atan'"),
+        ("triangle", 0.0, r"width is 0\.0"),
+        ("sigmoid", -1.0, r"alpha is -1\.0"),
+        ("sigmoid", float("nan"), "alpha is nan"),
+    ],
+)
+def test_a_surrogate_that_cannot_be_is_refused(kind, parameter, said):
+    with pytest.raises(BadInput, match=said):
+        Surrogate(kind, parameter)
