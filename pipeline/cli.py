@@ -118,13 +118,20 @@ def methods() -> None:
     import dataclasses
 
     with told():
+        from ..models import ENGINES
         from .refine import METHODS
 
         rows = [
-            (name, method.summary, ", ".join(field.name for field in dataclasses.fields(method.config)) or "none")
+            (
+                name,
+                method.summary,
+                method.source,
+                ", ".join(engine for engine in ENGINES if ENGINES[engine].steps or not method.steps),
+                ", ".join(field.name for field in dataclasses.fields(method.config)) or "none",
+            )
             for name, method in METHODS.items()
         ]
-        table("refinement methods", ("method", "what it does", "refine.options"), rows)
+        table("refinement methods", ("method", "what it does", "source", "refine.engine", "refine.options"), rows)
 
 
 @app.command()
