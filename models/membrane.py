@@ -83,7 +83,7 @@ class Membrane:
 
     def reset(self, u: Tensor, fired: Tensor, threshold: Any) -> Tensor:
         """v: the membrane after the spike test."""
-        return u.masked_fill(fired, 0) if self.hard else u - threshold * fired
+        return u.masked_fill(fired, 0) if self.hard else u - threshold * fired.to(u.dtype)
 
     def reset_slope(self, u: Tensor, slope: Tensor, threshold: Any) -> Tensor | float:
         """J, given slope = h'(x) / theta."""
