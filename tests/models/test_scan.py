@@ -125,8 +125,8 @@ def test_a_membrane_at_the_threshold_decides_by_the_last_bit(theta):
 @settings(deadline=None)
 @given(st.floats(0, 80, width=32))
 def test_the_compiled_exponential_is_exact_to_a_few_units_in_the_last_place(y):
-    # The argument's own rounding, y log2(e) 2^-24, is doubled by the product with log2(e) being rounded too.
-    assert fused.exp_minus(np.float32(y)) == pytest.approx(math.exp(-y), rel=2**-22 * max(1.0, y / 4))
+    # The exponent y log2(e) has an error of y 2^-23 at most: the constant and the product are both rounded by 2^-24.
+    assert fused.exp_minus(np.float32(y)) == pytest.approx(math.exp(-y), rel=2**-22 + y * 2**-23)
 
 
 @settings(deadline=None)
