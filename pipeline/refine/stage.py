@@ -40,10 +40,10 @@ def run(context: StageContext) -> dict[str, Any]:
     own = fold_batchnorm(ann)
     teacher = (own if settings.teacher is None else load_teacher(recipe).to(device)).requires_grad_(False)
     calibration = calibration_batches(splits.train, recipe.convert.calibration_images, device)
-    student, notices = _student(context, ann, own, calibration)
+    seed = recipe.seed if settings.seed is None else settings.seed
+    student, notices = _student(context, ann, own, calibration, seed)
     if settings.last_activation == "relu":
         notices.append(rectify_last_(student))
-    seed = recipe.seed if settings.seed is None else settings.seed
     pair = Pair(
         student=student,
         teacher=teacher,
@@ -104,13 +104,13 @@ def run(context: StageContext) -> dict[str, Any]:
 
 
 def _student(
-    context: StageContext, ann: GraphNet, folded: GraphNet, calibration: Sequence[Tensor]
+    context: StageContext, ann: GraphNet, folded: GraphNet, calibration: Sequence[Tensor], seed: int
 ) -> tuple[GraphNet, list[dict[str, str]]]:
-    """The spiking network that training starts from, and the notices of what was done to it."""
+    """The spiking network that training starts from, and the notices of what was done to it. seed: of fresh weights."""
     recipe, device = context.recipe, context.device
     profile, n_steps = refined_profile(recipe), recipe.refine.T
     if recipe.refine.start in ("teacher", "scratch"):
-        fresh = build_ann(ann.architecture, torch.Generator().manual_seed(recipe.refine.seed or recipe.seed))
+        fresh = build_ann(ann.architecture, torch.Generator().manual_seed(seed))
         source = ann if recipe.refine.start == "teacher" else fresh.to(device)
         what = "the ANN's weights" if source is ann else "fresh weights"
         return as_spiking(source, profile, n_steps), [
