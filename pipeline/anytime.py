@@ -59,10 +59,6 @@ def choose(rows: Sequence[dict[str, Any]], budget: Budget) -> int:
     meets it; with both, the smallest T that meets all. Of equally accurate ones the smallest. Raises BadInput if no T
     meets the budget, with the nearest one.
     """
-    if budget.energy_pj is not None and budget.energy_convention not in rows[0]["energy_pj"]:
-        raise BadInput(
-            f"export.budget.energy_convention {budget.energy_convention!r} is none of {', '.join(rows[0]['energy_pj'])}"
-        )
     best = max(row["score"]["accuracy"] for row in rows)
     demands = [
         a

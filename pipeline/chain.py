@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ..hw import CHIPS
+from ..hw import CHIPS, BadInput, did_you_mean
 from .progress import Progress
 from .runs import Run, open_run
 from .sections import Recipe, digest
@@ -41,6 +41,7 @@ def check(recipe: Recipe) -> None:
     """Raise BadInput for a name in the recipe that nothing is registered under, before anything is computed."""
     from ..models import ARCHITECTURES, PROFILES
     from ..models.datasets import DATASETS
+    from ..sim import CONVENTIONS
     from .refine import check_method
 
     for registry, name in (
@@ -51,6 +52,12 @@ def check(recipe: Recipe) -> None:
     ):
         if name is not None:
             _ = registry[name]  # raises with the nearest known name
+    budget = recipe.export.budget
+    if budget is not None and budget.energy_convention not in CONVENTIONS:
+        raise BadInput(
+            f"export.budget.energy_convention: unknown name {budget.energy_convention!r}; "
+            f"{did_you_mean(budget.energy_convention, CONVENTIONS)}"
+        )
     recipe.model.identity()  # raises if the file cannot be read
     check_method(recipe.refine)
 

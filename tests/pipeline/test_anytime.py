@@ -101,7 +101,7 @@ def test_a_budget_picks_the_timesteps(budget, chosen):
         ({"synops": 50.0}, "already T = 1 takes 100 synaptic operations"),
         ({"accuracy": 0.98}, r"no T in 1\.\.4 .* 98.00% .* nearest is 97.00% at T = 3"),
         ({"accuracy": 0.95, "synops": 250.0}, r"no T in 1\.\.2 .* nearest is 90.00% at T = 2"),
-        ({"energy_pj": 1.0, "energy_convention": "joules"}, "'joules' is none of op_count_int8"),
+        ({"energy_pj": 1.0}, "already T = 1 takes .* 10 pJ"),
     ],
 )
 def test_a_budget_that_nothing_meets_is_refused_with_the_nearest(budget, message):
@@ -120,6 +120,12 @@ def test_a_drop_is_met_by_the_smallest_t_that_meets_it(hits, drop):
 def test_an_empty_budget_is_refused():
     with pytest.raises(BadInput, match=r"export\.budget: is empty; give accuracy_drop"):
         parse({"name": "a", "export": {"budget": {}}})
+
+
+def test_a_budget_in_an_unknown_convention_is_refused_before_training():
+    recipe = parse({"name": "a", "export": {"budget": {"energy_pj": 1.0, "energy_convention": "op_count_int9"}}})
+    with pytest.raises(BadInput, match=r"energy_convention: unknown name 'op_count_int9'; .*op_count_int8"):
+        chain.check(recipe)
 
 
 def test_a_student_the_chip_cannot_compute_is_refused_before_training():

@@ -14,15 +14,14 @@ from spikeport.models import PROFILES
 from spikeport.models.datasets import Images
 from spikeport.pipeline import convert, quantize, train
 from spikeport.pipeline.artefacts import load_network, load_splits
-from spikeport.pipeline.checkpoint import Checkpoint
 from spikeport.pipeline.files import read_tensors
-from spikeport.pipeline.progress import Progress
 from spikeport.pipeline.recipe import parse
 from spikeport.pipeline.refine import stage as refine
 from spikeport.pipeline.sections import Recipe
-from spikeport.pipeline.stage import LOG, StageContext
+from spikeport.pipeline.stage import LOG
 
 from . import tiny_nets
+from .stages import context
 
 SHORT: dict[str, Any] = {
     "name": "short",
@@ -32,19 +31,6 @@ SHORT: dict[str, Any] = {
     "refine": {"method": "none", "T": 2, "epochs": 0},
     "quantize": {"epochs": 1, "batch_size": 32},
 }
-
-
-def context(recipe: Recipe, folder: Path, name: str) -> StageContext:
-    (folder / name).mkdir(exist_ok=True)
-    return StageContext(
-        name=name,
-        recipe=recipe,
-        folder=folder / name,
-        inputs={other: folder / other for other in ("train", "convert", "refine")},
-        results={},
-        progress=Progress(quiet=True),
-        checkpoint=Checkpoint(folder / f"{name}.checkpoint", "k", folder / name / LOG),
-    )
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,23 +26,20 @@ from spikeport.models import (
 from spikeport.models.zoo.resnet import resnet
 from spikeport.pipeline import convert, quantize, train
 from spikeport.pipeline.artefacts import load_splits
-from spikeport.pipeline.checkpoint import Checkpoint
 from spikeport.pipeline.files import read_tensors
 from spikeport.pipeline.folding import fold_batchnorm
 from spikeport.pipeline.losses import kd_kl
-from spikeport.pipeline.progress import Progress
 from spikeport.pipeline.recipe import parse
 from spikeport.pipeline.refine import Pair
 from spikeport.pipeline.refine import stage as refine
 from spikeport.pipeline.refine.activation_maps import normalise
 from spikeport.pipeline.refine.ckdsnn import Ckdsnn, CkdsnnConfig, map_loss, mixture, noise_of, noisy_kd
 from spikeport.pipeline.refine.stage import load_student, rectify_last_
-from spikeport.pipeline.sections import Recipe
-from spikeport.pipeline.stage import LOG, StageContext
 from torch import Tensor
 from torch.nn import functional
 
 from .. import tiny_nets
+from ..stages import context
 
 
 def draws(*shape: int, seed: int = 0) -> Tensor:
@@ -354,19 +350,6 @@ RELU: dict[str, Any] = {
     "convert": {"calibration_images": 32},
     "refine": {"method": "ckdsnn", "T": 2, "epochs": 1, "batch_size": 32, "last_activation": "relu"},
 }
-
-
-def context(recipe: Recipe, folder: Path, name: str) -> StageContext:
-    (folder / name).mkdir(exist_ok=True)
-    return StageContext(
-        name=name,
-        recipe=recipe,
-        folder=folder / name,
-        inputs={other: folder / other for other in ("train", "convert", "refine")},
-        results={},
-        progress=Progress(quiet=True),
-        checkpoint=Checkpoint(folder / f"{name}.checkpoint", "k", folder / name / LOG),
-    )
 
 
 @pytest.mark.parametrize("start", ["half_bias", "scratch"])

@@ -10,18 +10,17 @@ import torch
 from spikeport.models import PROFILES, as_spiking
 from spikeport.pipeline import convert, train
 from spikeport.pipeline.artefacts import load_ann, load_splits
-from spikeport.pipeline.checkpoint import Checkpoint
 from spikeport.pipeline.convert import classify
 from spikeport.pipeline.files import read_tensors
-from spikeport.pipeline.progress import Progress
 from spikeport.pipeline.recipe import parse
 from spikeport.pipeline.refine import stage as refine
 from spikeport.pipeline.sections import Recipe
-from spikeport.pipeline.stage import LOG, StageContext
+from spikeport.pipeline.stage import StageContext
 from spikeport.pipeline.training import Task
 from torch import nn
 
 from .. import tiny_nets
+from ..stages import context
 
 CPU = torch.device("cpu")
 
@@ -37,20 +36,6 @@ def recipe(architecture: str = "resnet20", seed: int = 0, **settings: Any) -> Re
             "convert": {"calibration_images": 16},
             "refine": {"method": "kd", "T": 2, "epochs": 1, "batch_size": 16, "grad_clip": 1.0, **settings},
         }
-    )
-
-
-def context(settings: Recipe, folder: Path, name: str, into: str | None = None) -> StageContext:
-    out = folder / (into or name)
-    out.mkdir(exist_ok=True)
-    return StageContext(
-        name=name,
-        recipe=settings,
-        folder=out,
-        inputs={other: folder / other for other in ("train", "convert")},
-        results={},
-        progress=Progress(quiet=True),
-        checkpoint=Checkpoint(folder / f"{into or name}.checkpoint", "k", out / LOG),
     )
 
 
