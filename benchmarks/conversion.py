@@ -28,11 +28,12 @@ import torch
 from spikeport.hw import BadInput
 from spikeport.models import PROFILES, GraphNet, Profile
 from spikeport.models.datasets import Images
-from spikeport.pipeline.artefacts import Splits, load_ann, load_splits
+from spikeport.pipeline.artefacts import load_ann
 from spikeport.pipeline.conversion import cos, srp
 from spikeport.pipeline.conversion.latency import SHARE, first_step, hits_by_step, images_at_once
 from spikeport.pipeline.conversion.light import light_calibration
 from spikeport.pipeline.convert import calibration_batches, convert, thresholds
+from spikeport.pipeline.data import Splits, load_splits
 from spikeport.pipeline.folding import fold_batchnorm
 from spikeport.pipeline.metrics import accuracy
 from spikeport.pipeline.recipe import load

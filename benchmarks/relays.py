@@ -24,8 +24,9 @@ from typing import Any
 import torch
 from spikeport.export.lowering import to_chain
 from spikeport.export.lowering_rewrite import RelayRewrite, stored_synapses
-from spikeport.pipeline.artefacts import load_network, load_splits
+from spikeport.pipeline.artefacts import load_network
 from spikeport.pipeline.chain import opened
+from spikeport.pipeline.data import load_splits
 from spikeport.pipeline.files import read_tensors
 from spikeport.pipeline.progress import Progress
 from spikeport.pipeline.quantize import PREDICTIONS

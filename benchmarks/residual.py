@@ -19,7 +19,8 @@ import numpy as np
 from spikeport import sim
 from spikeport.export import lava, lava_graph, netx
 from spikeport.hw import CHIPS, Network
-from spikeport.pipeline.artefacts import load_network, load_splits
+from spikeport.pipeline.artefacts import load_network
+from spikeport.pipeline.data import load_splits
 from spikeport.pipeline.deploy import payload_for, proven_chain
 from spikeport.pipeline.recipe import parse
 from spikeport.pipeline.runs import read_recipe

@@ -1,60 +1,23 @@
-"""What stages hand on through their folders: the data of a recipe, and networks as safetensors."""
+"""What stages hand on through their folders: networks as safetensors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..hw import BadInput, Connection, Conv, Cuba, Dense, Network, Population, Readout, Source
-from ..models import ARCHITECTURES, Architecture, GraphNet, build_ann
-from ..models.datasets import DATASETS, Images, load, split
+from ..models import GraphNet, build_ann
 from ..models.qcfs import as_qcfs
-from .adopt.source import teacher_of
 from .checkpoint import module_state, restore_module
+from .data import ann_architecture_of
 from .files import read_json, read_tensors, write_json, write_tensors
-from .protocols import few_per_class, with_label_noise
 from .sections import Recipe
 
 WEIGHTS = "weights.safetensors"
 NETWORK = "network.json"
 NETWORK_ARRAYS = "network.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Splits:
-    """The three splits of a recipe. The test set is only ever evaluated."""
-
-    train: Images
-    validation: Images
-    test: Images
-
-
-def load_splits(recipe: Recipe) -> Splits:
-    """The recipe's data; the validation split is carved from training by the recipe's seed.
-
-    Few-shot and noisy-label protocols change the training images alone. Raises BadInput for more images than there are.
-    """
-    train, test = load(recipe.data.name, recipe.data.root)
-    kept, validation = split(train, recipe.data.validation, recipe.seed, recipe.data.train_limit)
-    n_classes = DATASETS[recipe.data.name].n_classes
-    if recipe.data.per_class is not None:
-        kept = few_per_class(kept, recipe.data.per_class, n_classes)
-    kept = with_label_noise(kept, recipe.data.label_noise, n_classes, recipe.seed)
-    limit = recipe.data.test_limit
-    if limit is not None and limit > len(test):
-        raise BadInput(f"data.test_limit is {limit}, but {recipe.data.name} has {len(test)} test images")
-    return Splits(train=kept, validation=validation, test=test.subset(slice(limit)))
-
-
-def architecture_of(recipe: Recipe) -> Architecture:
-    """The recipe's architecture for the shape and classes of its data; of a model file, the one it describes."""
-    dataset = DATASETS[recipe.data.name]
-    if recipe.model.architecture is None:
-        return teacher_of(recipe.model, dataset.shape, dataset.n_classes).architecture
-    return ARCHITECTURES[recipe.model.architecture](dataset.shape, dataset.n_classes)
 
 
 def save_net(net: GraphNet, folder: Path) -> None:
@@ -83,7 +46,7 @@ def load_into(net: GraphNet, folder: Path) -> GraphNet:
 
 def load_ann(recipe: Recipe, folder: Path) -> GraphNet:
     """The trained ANN of the train stage, in evaluation mode."""
-    net = build_ann(architecture_of(recipe))
+    net = build_ann(ann_architecture_of(recipe))
     return load_into(as_qcfs(net, recipe.train.levels) if recipe.train.activation == "qcfs" else net, folder)
 
 

@@ -38,7 +38,7 @@ def maps(
         if out.suffix != ".png" or out.is_dir():
             raise BadInput(f"--out {out}: the picture is a PNG file; give a name that ends in .png")
         recipe, folder = refined(source, settings or [], runs)
-        from .artefacts import load_splits
+        from .data import load_splits
         from .files import write_bytes
         from .maps import activation_maps, picture
 
@@ -62,7 +62,7 @@ def fisher(
     """Show how much the student's weights know after each timestep: Fisher information and its centroid."""
     with told():
         recipe, folder = refined(source, settings or [], runs)
-        from .artefacts import load_splits
+        from .data import load_splits
         from .fisher import information_centroid, temporal_fisher
 
         student, _ = _networks(recipe, folder)

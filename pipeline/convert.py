@@ -24,10 +24,11 @@ from torch import Tensor, nn
 from ..hw import BadInput
 from ..models import INPUT, PROFILES, GraphNet, IdentityWire, Profile, Spiking, as_spiking, build_ann
 from ..models.datasets import Images, batches
-from .artefacts import architecture_of, load_ann, load_splits, save_net
+from .artefacts import load_ann, save_net
 from .calibration import activation_scales, qcfs_scales
 from .conversion.light import MEASURED, light_calibration
 from .conversion.mmse import mmse_scales
+from .data import architecture_of, load_splits
 from .folding import fold_batchnorm
 from .metrics import accuracy
 from .notices import notice, of_conversion

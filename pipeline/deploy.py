@@ -20,7 +20,8 @@ from ..export.lowering_rewrite import Rewrite
 from ..hw import CHIPS, Chip, Network, NotRepresentable, Source, SpikeportError, check, same
 from ..models.datasets import Images
 from . import anytime
-from .artefacts import load_network, load_splits
+from .artefacts import load_network
+from .data import load_splits
 from .notices import notice
 from .stage import Stage, StageContext
 

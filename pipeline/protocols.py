@@ -5,13 +5,18 @@ What they leave of the training images decides what the teacher learns, too: all
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TypeVar
+
 import torch
 
 from ..hw import BadInput
-from ..models.datasets import Images
+from ..models.datasets import Samples
+
+S = TypeVar("S", bound=Samples)
 
 
-def few_per_class(images: Images, count: int, n_classes: int) -> Images:
+def few_per_class(images: S, count: int, n_classes: int) -> S:
     """The first `count` images of each class 0..n_classes - 1, in the order of `images`.
 
     A training split is in an order drawn from the recipe's seed, so they are a draw, and a smaller count is part of a
@@ -29,7 +34,7 @@ def few_per_class(images: Images, count: int, n_classes: int) -> Images:
     return images.subset(kept)
 
 
-def with_label_noise(images: Images, share: float, n_classes: int, seed: int) -> Images:
+def with_label_noise(images: S, share: float, n_classes: int, seed: int) -> S:
     """The same images, round(share * n) of whose labels were replaced by one of the other classes, uniformly.
 
     Which ones and by what is drawn from `seed`; the labels that a smaller share replaces are replaced alike by a larger
@@ -47,7 +52,7 @@ def with_label_noise(images: Images, share: float, n_classes: int, seed: int) ->
     wrong = order[: round(share * len(images))]
     y = images.y.clone()
     y[wrong] = (y[wrong] + shift[wrong]) % n_classes
-    return Images(x=images.x, y=y, levels=images.levels)
+    return replace(images, y=y)
 
 
 _STREAM = 4

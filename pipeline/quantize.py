@@ -16,8 +16,9 @@ from ..hw import CHIPS, NotRepresentable, check
 from ..models import GraphNet, Profile
 from ..models.datasets import Images, batches
 from ..models.integer import IntegerNode, as_integer, integer_logits
-from .artefacts import architecture_of, load_ann, load_splits, save_net, save_network
+from .artefacts import load_ann, save_net, save_network
 from .convert import refined_profile
+from .data import architecture_of, load_splits
 from .files import write_tensors
 from .folding import fold_batchnorm
 from .losses import kd_kl

@@ -13,7 +13,7 @@ from ..export import netx
 from ..hw import Conv, Network, Population, Source
 from ..models.datasets import DATASETS
 from ..sim import report
-from .artefacts import load_splits
+from .data import load_splits
 from .deploy import written
 from .energy import FILE
 from .files import read_json, write_bytes

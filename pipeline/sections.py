@@ -29,11 +29,65 @@ class Section(BaseModel):
 
 
 class Augment(Section):
-    """Training-time image changes. crop: pixels of padding before a random crop; cutout: side of the square, 0 off."""
+    """Training-time image changes. crop: pixels of padding before a random crop; cutout: side of the square, 0 off.
+
+    roll: pixels by which a picture is moved at most, what leaves it coming back on the other side. All frames of a clip
+    are changed alike.
+    """
 
     crop: NotNegative = 0
     flip: bool = False
     cutout: NotNegative = 0
+    roll: NotNegative = 0
+
+
+class Frames(Section):
+    """How recordings of an event camera become frames, see `models/events/frames.py`."""
+
+    T: Count
+    by: Literal["time", "count"] = "time"
+    until_us: Count | None = None
+    size: Count | None = None
+    fit: Literal["crop", "scale"] = "crop"
+    levels: Annotated[int, Field(ge=1, le=255)] = 1
+
+
+class Saccades(Section):
+    """How still images are shown to a simulated event camera, see `models/events/saccades.py`."""
+
+    amplitude: Count = 2
+    period_us: Count = 100_000
+    threshold: Annotated[float, Field(gt=0, lt=10)] = 0.2
+
+
+class Folds(Section):
+    """Recordings of training and test set together, divided anew: fold `test` of `of` is the test set.
+
+    seed: of the division, which gives every fold its share of each class.
+    """
+
+    of: Annotated[int, Field(ge=2)]
+    test: NotNegative = 0
+    seed: NotNegative = 0
+
+    @model_validator(mode="after")
+    def _is_one_of_them(self) -> Folds:
+        if self.test >= self.of:
+            raise ValueError(f"test is {self.test}, but the folds are 0..{self.of - 1}")
+        return self
+
+
+class Stills(Section):
+    """Still images of the same classes beside recordings; the train stage's ANN learns from these.
+
+    name, root: as of `Data`. validation, limit: images held out of training, and of the rest so many at most. Images of
+    which a recording is known to be in the validation or test set are left out of both.
+    """
+
+    name: str
+    root: Annotated[Path, Field(strict=False)] | None = None
+    validation: Count = 200
+    limit: Count | None = None
 
 
 class Data(Section):
@@ -42,6 +96,9 @@ class Data(Section):
     validation: images held out of training. train_limit, test_limit: use only the first so many images of the (seeded)
     split; None uses all. per_class: of these, train on so many images of each class; None for all. label_noise: share
     of the training labels that another class replaces (`pipeline/protocols.py`).
+
+    frames: of an event camera's recordings; images become recordings first, simulated by `saccades`. folds: divides
+    recordings anew. stills: images beside them.
     """
 
     name: str = "digits"
@@ -51,6 +108,17 @@ class Data(Section):
     test_limit: Count | None = None
     per_class: Count | None = None
     label_noise: Fraction = 0.0
+    frames: Frames | None = None
+    saccades: Saccades | None = None
+    folds: Folds | None = None
+    stills: Stills | None = None
+
+    @model_validator(mode="after")
+    def _belong_to_events(self) -> Data:
+        for name in ("saccades", "folds", "stills"):
+            if getattr(self, name) is not None and self.frames is None:
+                raise ValueError(f"{name} is given without frames; it belongs to recordings of events, give frames too")
+        return self
 
 
 class Model(Section):
@@ -94,7 +162,10 @@ class Model(Section):
 
 
 class Optimization(Section):
-    """What every training stage shares. momentum is SGD's; AdamW ignores it."""
+    """What every training stage shares. momentum is SGD's; AdamW ignores it.
+
+    sampling: every sample once per epoch, or, `balanced`, as many draws with replacement, each class as often.
+    """
 
     epochs: NotNegative
     batch_size: Count
@@ -103,12 +174,14 @@ class Optimization(Section):
     weight_decay: Decay = 5e-4
     augment: Augment = Augment()
     precision: Precision = "fp32"
+    sampling: Literal["shuffled", "balanced"] = "shuffled"
 
 
 class Train(Optimization):
     """Training of the ANN; of one from a file, which is trained already, 0 epochs unless given.
 
     activation: `relu`, or `qcfs`, a staircase of `levels` steps with a learned end (`models/qcfs.py`), for conversion.
+    architecture: of the ANN that learns from `data.stills`; None for the model's.
     """
 
     epochs: NotNegative = 30
@@ -120,6 +193,7 @@ class Train(Optimization):
     warmup_epochs: NotNegative = 0
     activation: Literal["relu", "qcfs"] = "relu"
     levels: Count = 8
+    architecture: str | None = None
 
     @model_validator(mode="after")
     def _warmup_fits(self) -> Train:
@@ -149,7 +223,7 @@ class Refine(Optimization):
 
     engine: how gradients are taken, see `models.ENGINES`. grad_scale: what the gradient (not the loss) is multiplied
     by. seed: of batches, augmentation and the method's draws; None for the recipe's. last_activation: of the last
-    hidden unit, `relu` for a control that no chip can run (`docs/methods/ckdsnn.md`).
+    hidden unit, `relu` for a control that no chip can run (`docs/methods/ckdsnn.md`). T of frames is data.frames.T.
 
     teacher: folder of another run on the same data and seed, whose trained ANN is the teacher; None for this run's own.
     Its weights, not its place, decide what is computed.
@@ -172,6 +246,8 @@ class Refine(Optimization):
     epochs: NotNegative = 10
     batch_size: Count = 64
     lr: Rate = 0.01
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    warmup_epochs: NotNegative = 0
     grad_clip: Rate | None = None
     start: Literal["converted", "half_bias", "compensated", "teacher", "scratch"] = "half_bias"
     options: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
@@ -198,12 +274,14 @@ class Quantize(Optimization):
     """Training in the chip's integers. payload_bits: bits of an input pixel (None: as many as fit).
 
     relays: how a layer that a shortcut passes can repeat its spikes in the file. `rescale` keeps the layer's threshold
-    below 254, which one synapse exceeds; `copies` keeps its scale, and the export adds biases or copies.
+    below 254, which one synapse exceeds; `copies` keeps its scale, and the export adds biases or copies. teacher: whose
+    answers are kept, those of the ANN or of the refined student; None for the ANN's, unless it reads `data.stills`.
     """
 
     chip: str = "loihi2"
     payload_bits: Annotated[int, Field(ge=1, le=24)] | None = None
     relays: Literal["rescale", "copies"] = "rescale"
+    teacher: Literal["ann", "refined"] | None = None
     epochs: NotNegative = 5
     batch_size: Count = 64
     lr: Rate = 0.005
@@ -298,6 +376,35 @@ class Recipe(Section):
             return {**values, "train": {"epochs": 0, **train}}
         return values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _frames_are_timesteps(cls, values: Any) -> Any:
+        data, refine = (values.get(name, {}) if isinstance(values, dict) else None for name in ("data", "refine"))
+        frames = data.get("frames") if isinstance(data, dict) else None
+        if isinstance(frames, dict) and "T" in frames and isinstance(refine, dict):
+            return {**values, "refine": {"T": frames["T"], **refine}}
+        return values
+
+    @model_validator(mode="after")
+    def _fits_its_data(self) -> Recipe:
+        frames, stills = self.data.frames, self.data.stills
+        if frames is not None and frames.T != self.refine.T:
+            raise ValueError(
+                f"refine.T is {self.refine.T}, but data.frames.T is {frames.T}, and a frame is a timestep; give one"
+            )
+        if self.train.architecture is not None and stills is None:
+            raise ValueError(
+                "train.architecture is of an ANN that learns from data.stills; give these, or leave it out"
+            )
+        if stills is not None and self.refine.start != "scratch":
+            raise ValueError(
+                f"refine.start is {self.refine.start}, but the ANN learns from data.stills and is no start for a "
+                "network of events; use refine.start: scratch"
+            )
+        if stills is not None and self.quantize.teacher == "ann":
+            raise ValueError("quantize.teacher is ann, but the ANN learns from data.stills; use refined")
+        return self
+
     @model_validator(mode="after")
     def _qcfs_is_trained(self) -> Recipe:
         if self.convert.norm == "qcfs" and self.train.activation != "qcfs":
@@ -315,12 +422,11 @@ class Recipe(Section):
         names = sorted(names)
         whole = self.model_dump(mode="json")
         whole["data"].pop("root")
-        if self.data.per_class is None:
-            del whole["data"]["per_class"]
-        if self.data.label_noise == 0:
-            del whole["data"]["label_noise"]
+        if self.data.stills is not None:
+            whole["data"]["stills"].pop("root")
         if self.train.activation == "relu":
             del whole["train"]["activation"], whole["train"]["levels"]
+        _drop_defaults(whole)
         if "model" in names:
             whole["model"] = self.model.identity()
         if "refine" in names:
@@ -338,6 +444,26 @@ class Recipe(Section):
     def identity(self) -> str:
         """SHA-256 over what the trained ANN depends on: name, seed, data, model, train. It names the run's folder."""
         return digest(self.sections(("name", "seed", "data", "model", "train")))
+
+
+LATER: dict[str, dict[str, Any]] = {
+    "data": {"per_class": None, "label_noise": 0.0, "frames": None, "saccades": None, "folds": None, "stills": None},
+    "train": {"architecture": None, "sampling": "shuffled"},
+    "refine": {"optimizer": "sgd", "warmup_epochs": 0, "sampling": "shuffled"},
+    "quantize": {"teacher": None, "sampling": "shuffled"},
+}
+"""Fields that came after the first runs, and the value that means what was done before: it does not make a new run."""
+
+
+def _drop_defaults(whole: dict[str, Any]) -> None:
+    """Leave out, in place, every field of LATER that has its first value."""
+    for section, fields in LATER.items():
+        for name, first in fields.items():
+            if whole[section][name] == first:
+                del whole[section][name]
+        augment = whole[section].get("augment", {})
+        if augment.get("roll") == 0:
+            del augment["roll"]
 
 
 def canonical(value: Any) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import sim
 from ..export import netx
 from ..hw import Network, SpikeportError
-from .artefacts import load_splits
+from .data import load_splits
 from .deploy import payload_for, written
 from .files import read_tensors, write_tensors
 from .metrics import accuracy

@@ -14,8 +14,9 @@ from ..models.datasets import DATASETS, Images
 from ..models.qcfs import as_qcfs
 from .adopt.source import folded_of, of_import
 from .adopt.teacher import to_graphnet
-from .artefacts import architecture_of, load_splits, save_net
+from .artefacts import save_net
 from .calibration import activation_scales
+from .data import architecture_of, load_splits
 from .metrics import accuracy
 from .sections import Recipe
 from .stage import Stage, StageContext

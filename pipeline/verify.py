@@ -12,7 +12,7 @@ from ..export import lava, netx
 from ..export.traces import Recording
 from ..hw import BadInput, Network, OneToOne
 from ..models.datasets import Images, load
-from .artefacts import load_splits
+from .data import load_splits
 from .deploy import payload_for, written
 from .metrics import accuracy
 from .progress import Progress

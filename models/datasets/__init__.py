@@ -3,19 +3,22 @@
 import sys
 
 from ...hw import import_siblings
-from .images import Images, batches, decode_payload, fingerprint, split
-from .spec import DATASETS, ROOT_VARIABLE, Dataset, load
+from .images import Clips, Images, Samples, batches, decode_payload, fingerprint, split
+from .spec import DATASETS, ROOT_VARIABLE, Dataset, load, load_recordings
 
 import_siblings(sys.modules[__name__])
 
 __all__ = [
     "DATASETS",
     "ROOT_VARIABLE",
+    "Clips",
     "Dataset",
     "Images",
+    "Samples",
     "batches",
     "decode_payload",
     "fingerprint",
     "load",
+    "load_recordings",
     "split",
 ]

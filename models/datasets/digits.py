@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,13 @@ def _load(_root: Path) -> tuple[Images, Images]:
     x = x.astype(np.uint8).reshape(-1, 1, 8, 8)
     order = np.random.RandomState(0).permutation(N_TRAIN + N_TEST)
     held_out, rest = order[:N_TEST], order[N_TEST:]
-    train, test = (labelled("digits", x[part], y[part], n_classes=10, levels=16) for part in (rest, held_out))
+    train, test = (
+        replace(
+            labelled("digits", x[part], y[part], n_classes=10, levels=16),
+            ids=np.array([f"digits/{number:04d}" for number in part]),
+        )
+        for part in (rest, held_out)
+    )
     return train, test
 
 

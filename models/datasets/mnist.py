@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,20 +29,26 @@ def read(root: Path, n_train: int = N_TRAIN, n_test: int = N_TEST) -> tuple[Imag
             f"y_{part}": (n,) for part, n in sizes.items()
         }
         arrays = read_npz(npz, shapes)
-        train, test = (_labelled(npz, arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in sizes)
+        train, test = (_labelled(npz, part, arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in sizes)
         return train, test
-    train, test = (_from_idx(root, IDX_NAMES[part], n) for part, n in sizes.items())
+    train, test = (_from_idx(root, part, n) for part, n in sizes.items())
     return train, test
 
 
 def _from_idx(root: Path, part: str, n: int) -> Images:
-    x = read_idx(_find(root, f"{part}-images-idx3-ubyte"), (n, 28, 28))
-    labels = _find(root, f"{part}-labels-idx1-ubyte")
-    return _labelled(labels, x, read_idx(labels, (n,)))
+    x = read_idx(_find(root, f"{IDX_NAMES[part]}-images-idx3-ubyte"), (n, 28, 28))
+    labels = _find(root, f"{IDX_NAMES[part]}-labels-idx1-ubyte")
+    return _labelled(labels, part, x, read_idx(labels, (n,)))
 
 
-def _labelled(where: Path, x: np.ndarray, y: np.ndarray) -> Images:
-    return labelled(where, x[:, None], y, n_classes=10)
+def ids(part: str, numbers: np.ndarray) -> np.ndarray:
+    """Names of images by their number in the official order, from 1: `mnist/train/00001`. part: `train` or `test`."""
+    return np.array([f"mnist/{part}/{number:05d}" for number in numbers])
+
+
+def _labelled(where: Path, part: str, x: np.ndarray, y: np.ndarray) -> Images:
+    found = labelled(where, x[:, None], y, n_classes=10)
+    return replace(found, ids=ids(part, np.arange(1, len(y) + 1)))
 
 
 def _find(root: Path, name: str) -> Path:

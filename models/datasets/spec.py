@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...hw import BadInput, Registry
+from ..events.recording import Recordings
 from .images import Images
 
 ROOT_VARIABLE = "SPIKEPORT_DATA"
@@ -20,8 +21,9 @@ class Dataset:
 
     shape: (C, H, W) of one image. n_train, n_test: number of images. licence, source: as published, with the words
     a paper needs. files: what to put in the data folder, in words, one entry per accepted form; empty if it is
-    embedded. load: takes the data folder and returns (train, test); raises BadInput naming the file, what was found,
-    what was expected and the way out.
+    embedded. One of the following, which takes the data folder and returns (train, test), and raises BadInput naming
+    the file, what was found, what was expected and the way out. load: images. recordings: of an event camera, of
+    `shape` (2, H, W); they become frames by `events.clips`.
     """
 
     name: str
@@ -32,29 +34,46 @@ class Dataset:
     licence: str
     source: str
     files: tuple[str, ...]
-    load: Callable[[Path], tuple[Images, Images]]
+    load: Callable[[Path], tuple[Images, Images]] | None = None
+    recordings: Callable[[Path], tuple[Recordings, Recordings]] | None = None
 
 
 DATASETS: Registry[Dataset] = Registry("data set")
 
 
 def load(name: str, root: str | Path | None = None) -> tuple[Images, Images]:
-    """(train, test) of the data set `name`.
+    """(train, test) of the images `name`.
 
     root: the data folder; without it, the environment variable SPIKEPORT_DATA. Embedded data sets need neither.
-    Raises BadInput for an unknown name, a folder that is not there, and files that are missing or not as expected.
+    Raises BadInput for an unknown name, recordings of events, a folder that is not there, and files that are missing or
+    not as expected.
     """
     dataset = DATASETS[name]
+    if dataset.load is None:
+        raise BadInput(f"{name}: holds recordings of an event camera, which need data.frames to become frames")
+    return dataset.load(_folder(dataset, root))
+
+
+def load_recordings(name: str, root: str | Path | None = None) -> tuple[Recordings, Recordings]:
+    """(train, test) of the recordings `name`. Arguments and errors as of `load`; BadInput for images."""
+    dataset = DATASETS[name]
+    if dataset.recordings is None:
+        raise BadInput(f"{name}: holds images, not recordings of an event camera")
+    return dataset.recordings(_folder(dataset, root))
+
+
+def _folder(dataset: Dataset, root: str | Path | None) -> Path:
+    """The folder of a data set's files; any for an embedded one. Raises BadInput."""
     if not dataset.files:
-        return dataset.load(Path())
+        return Path()
     chosen = root if root is not None else os.environ.get(ROOT_VARIABLE)
     wanted = f"put {' or '.join(dataset.files)} into it"
     if not chosen:
         raise BadInput(
-            f"{name}: no data folder given; name one as the data root, or in the environment variable "
+            f"{dataset.name}: no data folder given; name one as the data root, or in the environment variable "
             f"{ROOT_VARIABLE}, and {wanted}"
         )
     folder = Path(chosen).expanduser()
     if not folder.is_dir():
-        raise BadInput(f"{name}: the data folder {folder} is not a folder; make it and {wanted}")
-    return dataset.load(folder)
+        raise BadInput(f"{dataset.name}: the data folder {folder} is not a folder; make it and {wanted}")
+    return folder

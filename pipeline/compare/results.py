@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..artefacts import WEIGHTS, load_splits
+from ..artefacts import WEIGHTS
+from ..data import load_splits
 from ..files import read_tensors
 from ..refine.stage import PREDICTIONS
 from ..runs import Outcome, versions

@@ -17,9 +17,9 @@ import typer
 from ...hw import UnsupportedLayer
 from .. import chain
 from ..allocator import keep_pages
-from ..artefacts import load_splits
 from ..cli_common import told
 from ..cli_run import finish
+from ..data import load_splits
 from ..recipe import load
 from ..refine.stage import load_student
 from ..runs import Outcome

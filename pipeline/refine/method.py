@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from ...hw import Registry
 from ...models import ENGINES, Engine, GraphNet, Response
+from ...models.datasets import Images
 from ..training import Moment
 
 
@@ -22,6 +23,7 @@ class Pair:
     student: spiking. teacher: an ANN in evaluation mode, frozen, batch norms folded; of the student's architecture
     unless the recipe names another run. calibration: training images without augmentation, batches (B, C, H, W).
     engine: how the student is run. batch_size: images of a full training batch. seed: for the method's own weights.
+    stills: the images that the teacher learned from, where the student sees events of the same classes.
     """
 
     student: GraphNet
@@ -30,6 +32,7 @@ class Pair:
     engine: Engine = ENGINES["bptt"]
     batch_size: int = 64
     seed: int = 0
+    stills: Images | None = None
 
     def ask_student(self, x: Tensor, taps: Sequence[str] = ()) -> Response:
         """The student's answer to images (B, C, H, W), differentiable."""
@@ -78,7 +81,7 @@ class Method:
 
     build: (pair, settings) -> Distiller; may raise BadInput for a pair it cannot work on. steps: whether it compares
     single timesteps, which the `rate` engine does not differentiate. any_teacher: whether the teacher may be of another
-    architecture. source: the paper.
+    architecture. asks: what the teacher is shown: the student's inputs, `stills`, or nothing. source: the paper.
     """
 
     summary: str
@@ -87,6 +90,7 @@ class Method:
     build: Callable[[Pair, Any], Distiller]
     steps: bool = False
     any_teacher: bool = False
+    asks: Literal["inputs", "stills", "nothing"] = "inputs"
 
 
 METHODS: Registry[Method] = Registry("refinement method")

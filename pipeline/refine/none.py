@@ -39,5 +39,6 @@ METHODS.register(
         config=NoneConfig,
         build=CrossEntropy,
         any_teacher=True,
+        asks="nothing",
     ),
 )

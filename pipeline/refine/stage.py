@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from ...hw import BadInput
 from ...models import ENGINES, GraphNet, Rectify, Spiking, as_spiking, build_ann
-from ..artefacts import load_ann, load_into, load_splits, save_net
+from ..artefacts import load_ann, load_into, save_net
 from ..compensate import compensate
 from ..convert import calibration_batches, classify, classify_steps, convert, refined_profile, skeleton
+from ..data import load_splits
 from ..files import write_tensors
 from ..folding import fold_batchnorm
 from ..metrics import accuracy

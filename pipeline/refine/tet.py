@@ -55,5 +55,6 @@ METHODS.register(
         build=TemporalEfficientTraining,
         steps=True,
         any_teacher=True,
+        asks="nothing",
     ),
 )

@@ -12,7 +12,7 @@ import torch
 from spikeport.hw import BadInput
 from spikeport.models import PROFILES, GraphNet, IdentityWire
 from spikeport.models.datasets import Images
-from spikeport.pipeline.artefacts import load_ann, load_into, load_splits
+from spikeport.pipeline.artefacts import load_ann, load_into
 from spikeport.pipeline.calibration import activation_scales
 from spikeport.pipeline.chain import opened
 from spikeport.pipeline.conversion.light import light_calibration
@@ -27,6 +27,7 @@ from spikeport.pipeline.convert import (
     skeleton,
     thresholds,
 )
+from spikeport.pipeline.data import load_splits
 from spikeport.pipeline.folding import fold_batchnorm
 from spikeport.pipeline.notices import of_conversion
 from spikeport.pipeline.progress import Progress

@@ -16,7 +16,7 @@ import torch
 from spikeport.hw import BadInput
 from spikeport.models import PROFILES, GraphNet
 from spikeport.pipeline import chain, cli
-from spikeport.pipeline.artefacts import load_splits
+from spikeport.pipeline.data import load_splits
 from spikeport.pipeline.fisher import information_centroid, temporal_fisher
 from spikeport.pipeline.maps import STEPS_SHOWN, ActivationMaps, activation_maps, map_unit, picture, shown_steps
 from spikeport.pipeline.progress import Progress

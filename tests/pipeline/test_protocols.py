@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spikeport.hw import BadInput
 from spikeport.models.datasets import Images, load, split
-from spikeport.pipeline.artefacts import Splits, load_splits
+from spikeport.pipeline.data import Splits, load_splits
 from spikeport.pipeline.protocols import few_per_class, with_label_noise
 from spikeport.pipeline.recipe import parse
 from spikeport.pipeline.sections import Recipe

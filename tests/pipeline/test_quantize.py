@@ -13,7 +13,8 @@ from spikeport.hw import CHIPS, NotRepresentable
 from spikeport.models import PROFILES
 from spikeport.models.datasets import Images
 from spikeport.pipeline import convert, quantize, train
-from spikeport.pipeline.artefacts import load_network, load_splits
+from spikeport.pipeline.artefacts import load_network
+from spikeport.pipeline.data import load_splits
 from spikeport.pipeline.files import read_tensors
 from spikeport.pipeline.recipe import parse
 from spikeport.pipeline.refine import stage as refine

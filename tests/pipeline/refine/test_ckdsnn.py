@@ -25,7 +25,7 @@ from spikeport.models import (
 )
 from spikeport.models.zoo.resnet import resnet
 from spikeport.pipeline import convert, quantize, train
-from spikeport.pipeline.artefacts import load_splits
+from spikeport.pipeline.data import load_splits
 from spikeport.pipeline.files import read_tensors
 from spikeport.pipeline.folding import fold_batchnorm
 from spikeport.pipeline.losses import kd_kl

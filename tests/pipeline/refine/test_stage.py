@@ -9,8 +9,9 @@ import pytest
 import torch
 from spikeport.models import PROFILES, as_spiking
 from spikeport.pipeline import convert, train
-from spikeport.pipeline.artefacts import load_ann, load_splits
+from spikeport.pipeline.artefacts import load_ann
 from spikeport.pipeline.convert import classify
+from spikeport.pipeline.data import load_splits
 from spikeport.pipeline.files import read_tensors
 from spikeport.pipeline.recipe import parse
 from spikeport.pipeline.refine import stage as refine

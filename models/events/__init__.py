@@ -1,0 +1,1 @@
+"""Event cameras: recordings from files or simulated, and the frames that a network sees of them."""
