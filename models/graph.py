@@ -158,6 +158,7 @@ class GraphNet(nn.Module):
 
     n_steps: timesteps per sample, 0 for an ANN.
     Input: (B, C, H, W), an image held over the sample, or (T, B, C, H, W); (F,) in the place of (C, H, W) for vectors.
+    Of the latter an ANN sees the mean over time: the rates that its spiking twin is driven by.
     Output: logits (B, K) for an ANN, (T, B, K) for a spiking network; taps as {unit: activations}.
     Raises BadInput for two units whose names differ in nothing but dots and underscores.
     """
@@ -198,6 +199,8 @@ class GraphNet(nn.Module):
         shape = self.architecture.input_shape
         if x.shape[-len(shape) :] != shape:
             raise BadInput(f"{self.architecture.name}: an input of shape {tuple(x.shape)} does not end in {shape}")
+        if x.ndim > len(shape) + 1 and not self.n_steps:
+            x = x.mean(dim=0)
         static_input = x.ndim == len(shape) + 1
         if x.ndim == 4:
             x = x.contiguous(memory_format=torch.channels_last)

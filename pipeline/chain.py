@@ -44,9 +44,12 @@ def check(recipe: Recipe) -> None:
     from ..sim import CONVENTIONS
     from .refine import check_method
 
+    stills = recipe.data.stills
     for registry, name in (
         (DATASETS, recipe.data.name),
+        (DATASETS, stills.name if stills else None),
         (ARCHITECTURES, recipe.model.architecture),
+        (ARCHITECTURES, recipe.train.architecture),
         (PROFILES, recipe.refine.profile),
         (CHIPS, recipe.quantize.chip),
     ):
@@ -59,7 +62,7 @@ def check(recipe: Recipe) -> None:
             f"{did_you_mean(budget.energy_convention, CONVENTIONS)}"
         )
     recipe.model.identity()  # raises if the file cannot be read
-    check_method(recipe.refine)
+    check_method(recipe)
 
 
 def check_deployable(recipe: Recipe) -> None:
@@ -72,10 +75,14 @@ def check_deployable(recipe: Recipe) -> None:
 
 
 def data_identity(recipe: Recipe) -> str:
-    """SHA-256 over the images and labels of the recipe's data set. Raises BadInput if its files are not as expected."""
+    """SHA-256 over the samples and labels of the recipe's data. Raises BadInput if its files are not as expected."""
     from ..models.datasets import fingerprint, load
+    from .data import load_data
 
-    return digest([fingerprint(images) for images in load(recipe.data.name, recipe.data.root)])
+    parts = [*load_data(recipe.data)]
+    if recipe.data.stills is not None:
+        parts += load(recipe.data.stills.name, recipe.data.stills.root)
+    return digest([fingerprint(samples) for samples in parts])
 
 
 @contextmanager

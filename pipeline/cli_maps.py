@@ -38,12 +38,15 @@ def maps(
         if out.suffix != ".png" or out.is_dir():
             raise BadInput(f"--out {out}: the picture is a PNG file; give a name that ends in .png")
         recipe, folder = refined(source, settings or [], runs)
+        from ..models.datasets import Images
         from .data import load_splits
         from .files import write_bytes
         from .maps import activation_maps, picture
 
         student, teacher = _networks(recipe, folder)
         validation = load_splits(recipe).validation
+        if not isinstance(validation, Images):
+            raise BadInput(f"{recipe.data.name}: the maps are drawn beside an image, and a clip of events is none")
         if images > len(validation):
             raise BadInput(f"--images {images}: there are {len(validation)} validation images; ask for fewer")
         shown = validation.subset(slice(images))

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..hw import BadInput
 from ..models import INPUT, PROFILES, GraphNet, IdentityWire, Profile, Spiking, as_spiking, build_ann
-from ..models.datasets import Images, batches
+from ..models.datasets import Clips, Samples, batches
 from .artefacts import load_ann, save_net
 from .calibration import activation_scales, qcfs_scales
 from .conversion.light import MEASURED, light_calibration
@@ -110,15 +110,18 @@ def refined_profile(recipe: Recipe) -> Profile:
     return profile if recipe.refine.v_decay is None else profile.with_v_decay(recipe.refine.v_decay)
 
 
-def calibration_batches(images: Images, count: int, device: torch.device, size: int = 128) -> list[Tensor]:
-    """The first `count` training images, unaugmented, in equal batches of at least 4. Raises BadInput for fewer."""
-    if not 4 <= count <= len(images):
-        raise BadInput(f"convert.calibration_images is {count}; give 4..{len(images)} (the training images there are)")
+def calibration_batches(samples: Samples, count: int, device: torch.device, size: int = 128) -> list[Tensor]:
+    """The first `count` training images, unaugmented, in equal batches of at least 4; of clips their mean over time.
+
+    Raises BadInput for fewer.
+    """
+    if not 4 <= count <= len(samples):
+        raise BadInput(f"convert.calibration_images is {count}; give 4..{len(samples)} (the training images there are)")
     parts = -(-count // size)
-    return [images.floats(index).to(device) for index in torch.arange(count).tensor_split(parts)]
+    return [samples.stills(index).to(device) for index in torch.arange(count).tensor_split(parts)]
 
 
-def classify_steps(net: GraphNet, images: Images, device: torch.device, size: int = 100) -> Tensor:
+def classify_steps(net: GraphNet, images: Samples, device: torch.device, size: int = 100) -> Tensor:
     """Predictions after each timestep, int64 (T, N): a sample's first t steps do not depend on how many follow."""
     net.eval()
 
@@ -130,7 +133,7 @@ def classify_steps(net: GraphNet, images: Images, device: torch.device, size: in
     return torch.cat(parts, dim=1)
 
 
-def classify(net: GraphNet, images: Images, device: torch.device) -> Tensor:
+def classify(net: GraphNet, images: Samples, device: torch.device) -> Tensor:
     """Predictions of a spiking network from the logits averaged over its T steps, int64 (N,)."""
     net.eval()
     return predict(lambda x: net(x)[0].mean(dim=0), images, device)
@@ -139,10 +142,13 @@ def classify(net: GraphNet, images: Images, device: torch.device) -> Tensor:
 def run(context: StageContext) -> dict[str, Any]:
     """Fold, calibrate, convert; report the twin with soft and with hard reset.
 
-    Test accuracy at the recipe's T. `by_T`: validation accuracy of both for T up to 32. Thresholds are those of the
-    neurons that the chain goes on with; light calibration corrects each twin for its own.
+    Test accuracy at the recipe's T. `by_T`: validation accuracy of both for T up to 32, of clips for as many as they
+    have. Thresholds are those of the neurons that the chain goes on with; light calibration corrects each twin for its
+    own. An ANN that reads still images has no twin that reads events: the stage ends with {"skipped": why}.
     """
     recipe, device = context.recipe, context.device
+    if recipe.data.stills is not None:
+        return {"skipped": f"the ANN reads {recipe.data.stills.name}, the network events of {recipe.data.name}"}
     settings, n_steps, chain = recipe.convert, recipe.refine.T, refined_profile(recipe)
     splits = load_splits(recipe)
     ann = load_ann(recipe, context.inputs["train"]).to(device)
@@ -158,7 +164,8 @@ def run(context: StageContext) -> dict[str, Any]:
     half = settings.v_init == "half" or (settings.v_init is None and settings.norm == "qcfs")
     soft = replace(PROFILES["soft_if"], v_init=0.5 if half else 0.0)
     metrics: dict[str, Any] = {"scales": scales, "fold_error": _fold_error(ann, folded, calibration[0])}
-    sweep: dict[int, dict[str, Any]] = {t: {"T": t} for t in _SWEEP}
+    swept = range(1, n_steps + 1) if isinstance(splits.validation, Clips) else _SWEEP
+    sweep: dict[int, dict[str, Any]] = {t: {"T": t} for t in swept}
     steps = [("soft", soft), ("hard", PROFILES["loihi"])]
     with context.progress.task("convert", total=2 * len(steps)) as bar:
         for name, profile in steps:
@@ -167,8 +174,8 @@ def run(context: StageContext) -> dict[str, Any]:
             metrics[name] = accuracy(hits, len(splits.test))
             bar.advance(1)
             sample = splits.validation.subset(slice(1000))
-            by_step = classify_steps(convert(source, scales, profile, max(_SWEEP)), sample, device)
-            for t in _SWEEP:
+            by_step = classify_steps(convert(source, scales, profile, max(swept)), sample, device)
+            for t in swept:
                 sweep[t][name] = accuracy(correct(by_step[t - 1], sample), len(sample))
             bar.advance(1)
     metrics["by_T"] = list(sweep.values())

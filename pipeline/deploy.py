@@ -17,8 +17,8 @@ from .. import sim
 from ..export import netx
 from ..export.lowering import to_chain
 from ..export.lowering_rewrite import Rewrite
-from ..hw import CHIPS, Chip, Network, NotRepresentable, Source, SpikeportError, check, same
-from ..models.datasets import Images
+from ..hw import CHIPS, BadInput, Chip, Network, NotRepresentable, Source, SpikeportError, check, same
+from ..models.datasets import Clips, Samples
 from . import anytime
 from .artefacts import load_network
 from .data import load_splits
@@ -38,16 +38,17 @@ def run(context: StageContext) -> dict[str, Any]:
     """
     recipe = context.recipe
     graph = load_network(context.inputs["quantize"])
-    images = load_splits(recipe).validation
-    payload = payload_for(graph, images)
-    with context.progress.task("any T", total=len(images)) as task:
-        rows = anytime.curve(graph, payload, images.y, device=context.device, progress=task.advance)
+    samples = load_splits(recipe).validation
+    payload = payload_for(graph, samples)
+    with context.progress.task("any T", total=len(samples)) as task:
+        rows = anytime.curve(graph, payload, samples.y, device=context.device, progress=task.advance)
     notices = []
     if recipe.export.budget is not None:
         chosen = anytime.choose(rows, recipe.export.budget)
         notices.append(of_budget(rows, chosen))
         graph = replace(graph, n_steps=chosen)
-    chain, rewrites = proven_chain(graph, payload[:PROOF_IMAGES], CHIPS[recipe.quantize.chip])
+    proof = payload_for(graph, samples, slice(PROOF_IMAGES))
+    chain, rewrites = proven_chain(graph, proof, CHIPS[recipe.quantize.chip])
     path = context.folder / f"{recipe.name}.net"
     write_checked(chain, path, recipe.quantize.chip)
     return {
@@ -104,11 +105,22 @@ def notices_of(rewrites: Iterable[Rewrite]) -> list[dict[str, str]]:
     ]
 
 
-def payload_for(network: Network, images: Images) -> Tensor:
-    """Images as the integers the network's source carries: int32 (N, C, H, W)."""
+def payload_for(network: Network, samples: Samples, chosen: slice = slice(None)) -> Tensor:
+    """Samples as the integers the network's source carries: int32 (N, C, H, W), or (T, N, C, H, W) of clips.
+
+    A network of fewer timesteps than a clip has takes the first of them. Raises BadInput for one of more.
+    """
     neuron = network.sources[0].neuron
     assert isinstance(neuron, Source)
-    return images.payload(slice(None), bits=neuron.payload_bits)
+    payload = samples.payload(chosen, bits=neuron.payload_bits)
+    if isinstance(samples, Clips):
+        if samples.n_steps < network.n_steps:
+            raise BadInput(
+                f"clips of {samples.n_steps} frames for a network of {network.n_steps} timesteps; a frame is a "
+                f"timestep, so give data.frames.T: {network.n_steps}"
+            )
+        return payload[: network.n_steps]
+    return payload
 
 
 def require_same_spikes(graph: Network, chain: Network, payload: Tensor) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import nn
 
+from ..hw import Source
 from ..models import ConvWire, GraphNet, IdentityWire, LinearWire, Synapses
 from ..models.integer import IntegerNode
 from .scales import Scales
+from .sections import Frames
 
 
 def notice(layer: str, what: str, why: str, way_out: str) -> dict[str, str]:
@@ -58,6 +60,16 @@ def of_conversion(ann: GraphNet, scales: Mapping[str, float], norm: str) -> list
     return rows
 
 
+def of_frames(frames: Frames) -> dict[str, str]:
+    """What the frames of a recording leave out of it."""
+    return notice(
+        "input",
+        f"of a pixel's events of one polarity, at most {frames.levels} count in a frame",
+        "a spike is there or not" if frames.levels == 1 else "data.frames.levels",
+        "a larger data.frames.T, or a higher data.frames.levels, which takes spikes with a payload",
+    )
+
+
 def of_quantization(net: GraphNet, scales: Scales, levels: int, *, trained: bool = True) -> list[dict[str, Any]]:
     """What the chip's grid did to the input and to each layer. trained: whether the network was trained on it since."""
     adapted = (
@@ -65,7 +77,7 @@ def of_quantization(net: GraphNet, scales: Scales, levels: int, *, trained: bool
         if trained
         else "train in integers: a recipe with model.file"
     )
-    top = (1 << scales.payload_bits) - 1
+    top = Source(payload_bits=scales.payload_bits).max_payload
     rows = []
     if top < levels:
         rows.append(

@@ -6,15 +6,16 @@ The refined network is put on the chip's grid (`pipeline/scales.py`) and fine-tu
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ..hw import CHIPS, NotRepresentable, check
+from ..hw import CHIPS, BadInput, NotRepresentable, Source, check
 from ..models import GraphNet, Profile
-from ..models.datasets import Images, batches
+from ..models.datasets import Samples, batches
 from ..models.integer import IntegerNode, as_integer, integer_logits
 from .artefacts import load_ann, save_net, save_network
 from .convert import refined_profile
@@ -51,19 +52,21 @@ def run(context: StageContext) -> dict[str, Any]:
     profile = refined_profile(recipe)
     require_on_chip(recipe, profile)
     splits = load_splits(recipe)
-    teacher = fold_batchnorm(load_ann(recipe, context.inputs["train"])).to(device).requires_grad_(False)
     refined = load_student(recipe, context.inputs["refine"])
+    teacher = _teacher(context, refined).to(device).requires_grad_(False)
     student = simplify(refined)
+    bits = payload_bits(recipe, splits.train)
     # A payload finer than the data's own levels carries nothing.
     max_bits = splits.train.levels.bit_length()
-    scales = choose_scales(student, chip, recipe.quantize.payload_bits, max_bits, recipe.quantize.relays)
+    scales = choose_scales(student, chip, bits, max_bits, recipe.quantize.relays)
     net = as_integer(student, profile, scales.units, scales.gains, chip.bias_max).to(device)
     contain_(net, chip, scales)
-    top = (1 << scales.payload_bits) - 1
+    top = Source(payload_bits=scales.payload_bits).max_payload
 
     def loss(x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         with torch.no_grad():
             target, _ = teacher(x)
+            target = target.mean(dim=0) if teacher.n_steps else target
         taps = net.architecture.taps
         sums, spikes = net((x * top + 0.5).floor(), taps)
         logits, _ = integer_logits(net, sums)
@@ -103,6 +106,30 @@ def run(context: StageContext) -> dict[str, Any]:
     }
 
 
+def _teacher(context: StageContext, refined: GraphNet) -> GraphNet:
+    """Whose answers the integer network keeps: a trained ANN with its batch norms folded, or the refined student."""
+    recipe = context.recipe
+    if recipe.quantize.teacher == "refined" or recipe.data.stills is not None:
+        return copy.deepcopy(refined)
+    return fold_batchnorm(load_ann(recipe, context.inputs["train"]))
+
+
+def payload_bits(recipe: Recipe, samples: Samples) -> int | None:
+    """The recipe's payload bits, None for as many as fit; 0 for binary samples, whose spikes carry nothing.
+
+    Raises BadInput if the recipe gives binary samples a payload.
+    """
+    given = recipe.quantize.payload_bits
+    if not samples.binary:
+        return given
+    if given is not None:
+        raise BadInput(
+            f"quantize.payload_bits is {given}, but {recipe.data.name} gives binary spikes, which carry none; leave it "
+            "out, or raise data.frames.levels"
+        )
+    return 0
+
+
 def require_on_chip(recipe: Recipe, profile: Profile) -> None:
     """Raise NotRepresentable, with the way out, if the chip cannot compute the student a recipe describes."""
     reason = profile.on_chip()
@@ -123,7 +150,7 @@ def require_on_chip(recipe: Recipe, profile: Profile) -> None:
 
 
 @torch.no_grad()
-def classify_steps(net: GraphNet, images: Images, scales: Scales, device: torch.device, size: int = 100) -> Tensor:
+def classify_steps(net: GraphNet, images: Samples, scales: Scales, device: torch.device, size: int = 100) -> Tensor:
     """The integer network's predictions after each timestep, int64 (T, N): the first largest membrane each time."""
     net.eval()
     out = []
@@ -134,7 +161,7 @@ def classify_steps(net: GraphNet, images: Images, scales: Scales, device: torch.
     return torch.cat(out, dim=1)
 
 
-def classify(net: GraphNet, images: Images, scales: Scales, device: torch.device, size: int = 100) -> Tensor:
+def classify(net: GraphNet, images: Samples, scales: Scales, device: torch.device, size: int = 100) -> Tensor:
     """The integer network's predictions at the end of a sample, int64 (N,)."""
     return classify_steps(net, images, scales, device, size)[-1]
 

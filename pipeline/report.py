@@ -43,7 +43,7 @@ def run(context: StageContext) -> dict[str, Any]:
             "versions": {**versions(), **lava.get("versions", {})},
             "seed": recipe.seed,
             "data": {
-                "name": recipe.data.name,
+                "name": data_name(recipe),
                 "train": len(splits.train),
                 "validation": len(splits.validation),
                 "test": len(splits.test),
@@ -51,7 +51,7 @@ def run(context: StageContext) -> dict[str, Any]:
             },
             "network": network_facts(network, recipe.quantize.chip),
             "waterfall": waterfall(recipe, results),
-            "skipped": {"lava": lava["skipped"]} if "skipped" in lava else {},
+            "skipped": skipped(results),
             "lava": None if "skipped" in lava else {key: lava[key] for key in report.LavaCheck.model_fields},
             "counted_samples": counts.n_samples,
             "layers": layers(network, counts, prices),
@@ -72,6 +72,13 @@ def run(context: StageContext) -> dict[str, Any]:
     return {"files": [RECIPE, *(file.name for file in report.write(value, context.folder))]}
 
 
+def data_name(recipe: Recipe) -> str:
+    """The data set; simulated events are called what they are."""
+    data = recipe.data
+    synthetic = data.frames is not None and DATASETS[data.name].recordings is None
+    return f"{data.name}, synthetic events of simulated saccades" if synthetic else data.name
+
+
 def chosen_prices(recipe: Recipe, prices: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of all prices, those of the recipe's choices: one per convention."""
     chosen = {"first_layer": recipe.energy.first_layer, "synops": recipe.energy.synops}
@@ -79,19 +86,39 @@ def chosen_prices(recipe: Recipe, prices: list[dict[str, Any]]) -> list[dict[str
 
 
 def waterfall(recipe: Recipe, results: Results) -> list[dict[str, Any]]:
-    """Accuracy at each step on the test set; Lava's on the images it ran, and left out if it did not."""
-    T, shipped = recipe.refine.T, results["export"]["n_steps"]
-    steps = [
-        ("ann", results["train"]["test"], "the trained ANN, fp32"),
-        ("converted_soft", results["convert"]["soft"], f"integrate and fire, soft reset, T = {T}"),
-        ("converted_hard", results["convert"]["hard"], f"the same weights, the chip's hard reset, T = {T}"),
+    """Accuracy at each step on the test set; Lava's on the images it ran. A step that was not run is left out.
+
+    An ANN of still images was tested on theirs, as its note says.
+    """
+    T, shipped, convert = recipe.refine.T, results["export"]["n_steps"], results["convert"]
+    ann = "the trained ANN, fp32"
+    if recipe.data.stills is not None:
+        ann = f"the teacher, fp32, on the test images of {recipe.data.stills.name}"
+    elif recipe.data.frames is not None:
+        ann += ", on the mean of a clip's frames"
+    steps = [("ann", results["train"]["test"], ann)]
+    if "skipped" not in convert:
+        steps += [
+            ("converted_soft", convert["soft"], f"integrate and fire, soft reset, T = {T}"),
+            ("converted_hard", convert["hard"], f"the same weights, the chip's hard reset, T = {T}"),
+        ]
+    steps += [
         ("refined", results["refine"]["test"], f"{recipe.refine.method}, profile {recipe.refine.profile}, T = {T}"),
         ("integer", results["quantize"]["test"], f"{recipe.quantize.chip} integers, as trained"),
         ("netx", results["simulate"]["test"], f"the .net file read back, simulated bit for bit, T = {shipped}"),
     ]
     if "test" in results["verify"]:
         steps.append(("lava", results["verify"]["test"], "the .net file in real Lava, first test images"))
-    return [{"step": step, "note": note, **score} for step, score, note in steps]
+    stills = recipe.data.stills
+    elsewhere = {"ann": stills.name} if stills is not None else {}
+    return [{"step": step, "note": note, "elsewhere": elsewhere.get(step), **score} for step, score, note in steps]
+
+
+def skipped(results: Results) -> dict[str, str]:
+    """Why a step of the waterfall was not run."""
+    steps = {"convert": ("converted_soft", "converted_hard"), "verify": ("lava",)}
+    reasons = {stage: results[stage]["skipped"] for stage in steps if "skipped" in results[stage]}
+    return {step: reason for stage, reason in reasons.items() for step in steps[stage]}
 
 
 def network_facts(network: Network, chip: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..export.lowering_drive import COPIES_MAX, RELAY_WEIGHT_MAX
 from ..export.lowering_pool import OR_THRESHOLD
-from ..hw import Chip, NotRepresentable, Shape
+from ..hw import Chip, NotRepresentable, Shape, Source
 from ..models import INPUT, Architecture, GraphNet, LinearWire, Node
 from ..models.architecture import Wire
 from ..models.integer import WEIGHT_LIMIT, WEIGHT_STEP, IntegerNode, IntegerSynapses
@@ -56,9 +56,10 @@ def choose_scales(
 ) -> Scales:
     """Scales of a weight-form network without batch norms.
 
-    payload_bits: given, or None for as many as fit: the most bits (up to max_bits) at which no accumulator of an input
-    layer can overflow while its weights keep at least half of their grid. relays: `rescale` keeps the scale of a
-    population that hosts relays below what one relay weight exceeds; `copies` leaves it to the export to add copies.
+    payload_bits: given (0 for binary spikes), or None for as many as fit: the most bits (up to max_bits) at which no
+    accumulator of an input layer can overflow while its weights keep at least half of their grid. relays: `rescale`
+    keeps the scale of a population that hosts relays below what one relay weight exceeds; `copies` leaves it to the
+    export to add copies.
     Raises NotRepresentable if some population would need a scale below 2.
     """
     candidates = [payload_bits] if payload_bits is not None else list(range(max_bits, 0, -1))
@@ -112,7 +113,7 @@ def _limits(
         found = dict(synapses.named_parameters())
         weight = next(p.detach() for n, p in found.items() if n.endswith("weight")).cpu()
         positions = shapes[wire.source][1] * shapes[wire.source][2] if _is_mean(wire) else 1
-        payload = (1 << bits) - 1 if wire.source == INPUT else 1
+        payload = Source(payload_bits=bits).max_payload if wire.source == INPUT else 1
         gains[wire.source, name] = float(payload * positions)
         if not weight.any():
             raise NotRepresentable(

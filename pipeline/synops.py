@@ -3,10 +3,11 @@
     operations[t] = sum over neurons of [neuron spiked at timestep t] * fan_out(neuron),
 
 the count that `sim` makes of a file (`sim/counts.py`), made of a `GraphNet`, with the fan-outs exact at the borders of
-convolutions. The input is counted as the chip receives it: a pixel that is not 0 is one graded spike at every timestep,
-so its operations multiply, and those of all other units add. A max pool is a population here as it is there: the spikes
-of its source reach its windows, and its own reach what reads it. An average before a wire has no neurons: a spike
-reaches what its window reaches. An identity shortcut is one synapse per neuron.
+convolutions. The input is counted as the chip receives it: a pixel that is not 0 is one spike at every timestep (in a
+clip, at that of its frame), graded unless the clip is binary, so that its operations multiply, and those of all other
+units add. A max pool is a population here as it is there: the spikes of its source reach its windows, and its own reach
+what reads it. An average before a wire has no neurons: a spike reaches what its window reaches. An identity shortcut is
+one synapse per neuron.
 """
 
 from __future__ import annotations
@@ -53,17 +54,21 @@ def synops_by_step(net: GraphNet, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def activity(net: GraphNet, images: Tensor, size: int = 100) -> Activity:
-    """Run images (N, *input shape) through a spiking network, `size` at a time, and count what its spikes reach.
+    """Run samples through a spiking network, `size` at a time, and count what its spikes reach.
 
-    The network is left in evaluation mode. Raises BadInput for an ANN and for images of another shape, UnsupportedLayer
-    for a unit that is no population of spiking neurons (a linear one, attention, a ReLU).
+    images: (N, *input shape), or clips (T, N, *input shape) of the network's T. The network is left in evaluation mode.
+    Raises BadInput for an ANN and for images of another shape, UnsupportedLayer for a unit that is no population of
+    spiking neurons (a linear one, attention, a ReLU).
     """
     architecture = net.architecture
     if net.n_steps < 1:
         raise BadInput(f"{architecture.name}: is an ANN, which sends no spikes; count its spiking twin")
-    if images.shape[1:] != architecture.input_shape or len(images) < 1:
+    timed = images.ndim == len(architecture.input_shape) + 2 and len(images) == net.n_steps
+    count = images.shape[int(timed)]
+    if images.shape[1 + timed :] != architecture.input_shape or count < 1:
         raise BadInput(
-            f"{architecture.name}: images of shape {tuple(images.shape)}; give (N, *{architecture.input_shape}), N >= 1"
+            f"{architecture.name}: images of shape {tuple(images.shape)}; give (N, *{architecture.input_shape}), or "
+            f"({net.n_steps}, N, *{architecture.input_shape}), N >= 1"
         )
     _require_spikes(net)
     senders = [INPUT, *(unit.name for unit in architecture.units[:-1])]
@@ -71,19 +76,17 @@ def activity(net: GraphNet, images: Tensor, size: int = 100) -> Activity:
     device = next(net.parameters()).device
     sent = {name: torch.zeros(net.n_steps, *shapes[name], dtype=torch.int64, device=device) for name in senders}
     net.eval()
-    for batch in images.split(size):
+    for batch in images.split(size, dim=int(timed)):
         x = batch.to(device)
         _, spikes = net(x, senders[1:])
-        sent[INPUT] += (x != 0).sum(dim=0)  # the same image at every timestep
+        sent[INPUT] += (x != 0).sum(dim=int(timed))  # an image is the same at every timestep
         for name in senders[1:]:
             sent[name] += (spikes[name] != 0).sum(dim=1)
     reach = {name: torch.from_numpy(synapses_from(architecture, name)) for name in senders}
     counted = {name: events.flatten(1).cpu() for name, events in sent.items()}
     return Activity(
-        spikes={name: events.sum(dim=1).double() / len(images) for name, events in counted.items()},
-        synops={
-            name: (events * reach[name].flatten()).sum(dim=1).double() / len(images) for name, events in counted.items()
-        },
+        spikes={name: events.sum(dim=1).double() / count for name, events in counted.items()},
+        synops={name: (events * reach[name].flatten()).sum(dim=1).double() / count for name, events in counted.items()},
         neurons={name: reach[name].numel() for name in senders},
     )
 

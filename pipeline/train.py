@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..models import GraphNet, build_ann
-from ..models.datasets import DATASETS, Images
+from ..models.datasets import DATASETS, Samples
 from ..models.qcfs import as_qcfs
 from .adopt.source import folded_of, of_import
 from .adopt.teacher import to_graphnet
 from .artefacts import save_net
 from .calibration import activation_scales
-from .data import architecture_of, load_splits
+from .data import ann_architecture_of, load_splits, load_stills, shape_of
 from .metrics import accuracy
 from .sections import Recipe
 from .stage import Stage, StageContext
@@ -29,10 +29,11 @@ QCFS_IMAGES = 256
 def run(context: StageContext) -> dict[str, Any]:
     """Train with cross-entropy, keep the best validation epoch, and evaluate it once on the test set.
 
-    A network from `model.file` starts with the file's weights, which are epoch 0.
+    A network from `model.file` starts with the file's weights, which are epoch 0. Beside recordings with still images
+    it is these that the ANN learns from, and their test set that it is evaluated on.
     """
     recipe, device = context.recipe, context.device
-    splits = load_splits(recipe)
+    splits = load_splits(recipe) if recipe.data.stills is None else load_stills(recipe)
     net, imported = _untrained(recipe, splits.train)
     net = net.to(device)
 
@@ -62,26 +63,25 @@ def run(context: StageContext) -> dict[str, Any]:
     return metrics | ({"notices": imported} if imported else {})
 
 
-def _untrained(recipe: Recipe, images: Images) -> tuple[GraphNet, list[dict[str, str]]]:
+def _untrained(recipe: Recipe, images: Samples) -> tuple[GraphNet, list[dict[str, str]]]:
     """The network at epoch 0, and what importing it took: nothing for an architecture of the zoo."""
     if recipe.model.file is None:
-        net = build_ann(architecture_of(recipe), torch.Generator().manual_seed(recipe.seed))
+        net = build_ann(ann_architecture_of(recipe), torch.Generator().manual_seed(recipe.seed))
         return (_quantized(net, recipe.train.levels, images) if recipe.train.activation == "qcfs" else net), []
-    dataset = DATASETS[recipe.data.name]
-    folded = folded_of(recipe.model, dataset.shape, dataset.n_classes)
+    folded = folded_of(recipe.model, shape_of(recipe), DATASETS[recipe.data.name].n_classes)
     return to_graphnet(folded), of_import(folded)
 
 
-def _quantized(net: GraphNet, levels: int, images: Images) -> GraphNet:
+def _quantized(net: GraphNet, levels: int, images: Samples) -> GraphNet:
     """An untrained ANN with QCFS activations, whose ends start at the 99.9 % point of what the ReLUs give.
 
     The published start, 8, hardly comes down in a short training, and its steps are then too coarse.
     """
-    sample = images.floats(torch.arange(min(len(images), QCFS_IMAGES)))
+    sample = images.stills(torch.arange(min(len(images), QCFS_IMAGES)))
     return as_qcfs(net, levels, activation_scales(copy.deepcopy(net).train(), [sample], 0.999))
 
 
-def classify(ann: GraphNet, images: Images, device: torch.device) -> Tensor:
+def classify(ann: GraphNet, images: Samples, device: torch.device) -> Tensor:
     """The ANN's predictions in evaluation mode, int64 (N,)."""
     ann.eval()
     return predict(lambda x: ann(x)[0], images, device)

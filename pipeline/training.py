@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..hw import SpikeportError
 from ..models.augment import Augment
-from ..models.datasets import Images, batches
+from ..models.datasets import Samples, batches
 from .checkpoint import module_state, optimizer_state, restore_module, restore_optimizer
 from .sections import Optimization
 from .stage import StageContext
@@ -38,10 +38,13 @@ class Moment:
 
 
 Loss = Callable[[Tensor, Tensor, Moment], tuple[Tensor, Tensor, Mapping[str, Tensor]]]
-"""(images (B, C, H, W) in [0, 1], labels (B,), moment) -> (loss to minimise, logits (B, K), named parts to log)."""
+"""(x, labels (B,), moment) -> (loss to minimise, logits (B, K), named parts to log).
 
-Score = Callable[[Images], int]
-"""Number of images of a split that are classified correctly."""
+x: floats in [0, 1], images (B, C, H, W) or clips (T, B, C, H, W).
+"""
+
+Score = Callable[[Samples], int]
+"""Number of samples of a split that are classified correctly."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ class Task:
     """What is trained, on what. decay: weight decay applies to weights of two and more axes only.
 
     beside: modules whose parameters are trained with the net's and left behind. seed: of batches, augmentation and
-    draws; None for the recipe's. smallest_batch: images the loss needs at least. start_epoch: called with the epoch's
+    draws; None for the recipe's. smallest_batch: samples the loss needs at least. start_epoch: called with the epoch's
     number before its first batch. after_step: called after every optimizer step, e.g. to keep weights inside the chip's
     range.
     """
@@ -57,8 +60,8 @@ class Task:
     net: nn.Module
     loss: Loss
     score: Score
-    train: Images
-    validation: Images
+    train: Samples
+    validation: Samples
     settings: Optimization
     optimizer: Literal["sgd", "adamw"] = "sgd"
     schedule: Literal["cosine", "onecycle"] = "cosine"
@@ -122,7 +125,7 @@ def fit(task: Task, context: StageContext) -> dict[str, Any]:
 def _epoch(
     task: Task, optimizer: torch.optim.Optimizer, epoch: int, seed: int, device: torch.device, bar: Any
 ) -> dict[str, float]:
-    """One pass over the training images; returns the means of the loss, its parts and the accuracy."""
+    """One epoch of training batches; returns the means of the loss, its parts and the accuracy."""
     order = torch.Generator().manual_seed(_mix(seed, epoch, 1))
     noise = torch.Generator().manual_seed(_mix(seed, epoch, 2))
     draws = torch.Generator().manual_seed(_mix(seed, epoch, 3))
@@ -136,7 +139,7 @@ def _epoch(
         task.beside.train()
     if task.start_epoch:
         task.start_epoch(epoch)
-    index_batches = itertools.islice(batches(len(task.train), task.settings.batch_size, order), per_epoch)
+    index_batches = itertools.islice(_visits(task, order), per_epoch)
     for position, index in enumerate(index_batches):
         step = (epoch - 1) * per_epoch + position
         rate = _rate(task, step, per_epoch, total)
@@ -165,6 +168,18 @@ def _epoch(
         seen += len(index)
         bar.advance(1, loss=values["loss"], acc=values["accuracy"], **_shown(values))
     return {name: value / seen for name, value in sums.items()}
+
+
+def _visits(task: Task, generator: torch.Generator) -> Iterator[Tensor]:
+    """One epoch's batches of indices; of equal generators the same, whatever epochs came before.
+
+    balanced: a sample is drawn with a probability of 1 over the number of its class, so every class with the same one.
+    """
+    size, y = task.settings.batch_size, task.train.y.cpu()
+    if task.settings.sampling == "shuffled":
+        return batches(len(y), size, generator)
+    share = 1 / y.bincount().double()  # infinite for a class without samples, which nothing looks up
+    return iter(torch.multinomial(share[y], len(y), replacement=True, generator=generator).split(size))
 
 
 def _steps_per_epoch(task: Task) -> int:
@@ -222,12 +237,12 @@ def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def predict(forward: Callable[[Tensor], Tensor], images: Images, device: torch.device, size: int = 250) -> Tensor:
-    """Predicted classes of a split, int64 (N,). forward: images (B, C, H, W) in [0, 1] -> scores (B, K)."""
-    out = [forward(images.floats(index).to(device)).argmax(-1).cpu() for index in batches(len(images), size, None)]
+def predict(forward: Callable[[Tensor], Tensor], samples: Samples, device: torch.device, size: int = 250) -> Tensor:
+    """Predicted classes of a split, int64 (N,). forward: floats of images or clips, as in `Loss` -> scores (B, K)."""
+    out = [forward(samples.floats(index).to(device)).argmax(-1).cpu() for index in batches(len(samples), size, None)]
     return torch.cat(out)
 
 
-def correct(predictions: Tensor, images: Images) -> int:
+def correct(predictions: Tensor, samples: Samples) -> int:
     """How many predictions equal the labels."""
-    return int((predictions == images.y).sum())
+    return int((predictions == samples.y).sum())

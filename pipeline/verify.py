@@ -11,8 +11,8 @@ import numpy as np
 from ..export import lava, netx
 from ..export.traces import Recording
 from ..hw import BadInput, Network, OneToOne
-from ..models.datasets import Images, load
-from .data import load_splits
+from ..models.datasets import Samples
+from .data import load_data, load_splits
 from .deploy import payload_for, written
 from .metrics import accuracy
 from .progress import Progress
@@ -53,9 +53,9 @@ def verify_payload(
     return compare_payload(path, network, payload, settings, progress)[1]
 
 
-def images_for(path: Path, network: Network, data: Data) -> Images:
-    """The test images of a data set, once they have the shape a file's network takes. Raises BadInput."""
-    _, test = load(data.name, data.root)
+def images_for(path: Path, network: Network, data: Data) -> Samples:
+    """The test images, or clips, of a data set, once they have the shape a file's network takes. Raises BadInput."""
+    _, test = load_data(data)
     source = network.sources[0]
     if test.shape != source.shape:
         raise BadInput(
@@ -64,7 +64,7 @@ def images_for(path: Path, network: Network, data: Data) -> Images:
     return test
 
 
-def compare(path: Path, network: Network, test: Images, settings: Verify, progress: Progress) -> dict[str, Any]:
+def compare(path: Path, network: Network, test: Samples, settings: Verify, progress: Progress) -> dict[str, Any]:
     """Run a file in Lava and its network in the simulator on the first test images.
 
     Returns what `compare_payload` does, with `test`, the accuracy of Lava's own answers.

@@ -145,7 +145,7 @@ def price(
         ann_pj=ann_pj,
         ratio=ann_pj / snn_pj if snn_pj else None,
         spikes_per_synapse=reached / (synapses * counts.n_samples) if synapses else 0.0,
-        scope=_scope(prices, choices),
+        scope=_scope(network, prices, choices),
     )
 
 
@@ -233,14 +233,17 @@ def _check_counts(network: Network, counts: Counts) -> None:
         raise BadInput("counts: they hold no samples; run at least one")
 
 
-def _scope(prices: Convention, choices: Choices) -> str:
+def _scope(network: Network, prices: Convention, choices: Choices) -> str:
     first = "at every timestep" if choices.first_layer == "per_step" else "once per sample"
     zero_pixels = "zero payloads free" if choices.first_macs == "events" else "zero payloads charged"
     zero_weights = "zero weights included" if choices.synops == "stored" else "zero weights left out"
+    sources = "Binary input: its spikes are accumulated as all others"
+    if any(is_graded(network, source.name) for source in network.sources):
+        sources = f"Graded input as MAC {first}, {zero_pixels}"
     padding = "padding left out" if choices.ann_macs == "edge_exact" else "padding included"
     return (
         f"{prices.name}: arithmetic of synaptic operations only, {prices.ac.value:g} pJ per AC and "
         f"{prices.mac.value:g} pJ per MAC ({prices.ac.node} nm, {prices.ac.voltage:g} V). "
-        f"Graded input as MAC {first}, {zero_pixels}; {zero_weights}; ANN: one MAC per synapse of the same graph, "
+        f"{sources}; {zero_weights}; ANN: one MAC per synapse of the same graph, "
         f"{padding}. Excluded: neuron updates and biases, memory access, spike routing, input and output, static power."
     )

@@ -52,10 +52,10 @@ def count(recipe: Recipe, refined: Outcome) -> dict[str, Any]:
     """
     student = load_student(recipe, refined.folder)
     cuda = recipe.device != "cpu" and torch.cuda.is_available()
-    images = load_splits(recipe).test.floats(slice(COUNTED_IMAGES))
-    found: dict[str, Any] = {"refine": refined.hash, "images": len(images), "not_counted": None}
+    samples = load_splits(recipe).test.subset(slice(COUNTED_IMAGES))
+    found: dict[str, Any] = {"refine": refined.hash, "images": len(samples), "not_counted": None}
     try:
-        counted = activity(student.to("cuda" if cuda else "cpu"), images)
+        counted = activity(student.to("cuda" if cuda else "cpu"), samples.floats())
     except UnsupportedLayer as error:
         nothing = dict.fromkeys(("spikes_per_neuron", "synops_per_image", "synops_by_step"))
         return {**found, **nothing, "not_counted": str(error)}

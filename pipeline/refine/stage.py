@@ -13,11 +13,11 @@ from ...models import ENGINES, GraphNet, Rectify, Spiking, as_spiking, build_ann
 from ..artefacts import load_ann, load_into, save_net
 from ..compensate import compensate
 from ..convert import calibration_batches, classify, classify_steps, convert, refined_profile, skeleton
-from ..data import load_splits
+from ..data import architecture_of, load_splits, load_stills
 from ..files import write_tensors
 from ..folding import fold_batchnorm
 from ..metrics import accuracy
-from ..notices import notice
+from ..notices import notice, of_frames
 from ..recipe import options_as
 from ..sections import Recipe
 from ..stage import Stage, StageContext
@@ -37,12 +37,15 @@ def run(context: StageContext) -> dict[str, Any]:
     recipe, device = context.recipe, context.device
     settings = recipe.refine
     splits = load_splits(recipe)
+    stills = None if recipe.data.stills is None else load_stills(recipe).train
     ann = load_ann(recipe, context.inputs["train"]).to(device)
     own = fold_batchnorm(ann)
     teacher = (own if settings.teacher is None else load_teacher(recipe).to(device)).requires_grad_(False)
     calibration = calibration_batches(splits.train, recipe.convert.calibration_images, device)
     seed = recipe.seed if settings.seed is None else settings.seed
     student, notices = _student(context, ann, own, calibration, seed)
+    if recipe.data.frames is not None:
+        notices.insert(0, of_frames(recipe.data.frames))
     if settings.last_activation == "relu":
         notices.append(rectify_last_(student))
     pair = Pair(
@@ -52,6 +55,7 @@ def run(context: StageContext) -> dict[str, Any]:
         engine=ENGINES[settings.engine],
         batch_size=settings.batch_size,
         seed=seed,
+        stills=stills,
     )
     method = METHODS[settings.method]
     distiller = method.build(pair, options_as(method.config, settings.options, "refine.options")).to(device)
@@ -73,6 +77,8 @@ def run(context: StageContext) -> dict[str, Any]:
             train=splits.train,
             validation=splits.validation,
             settings=settings,
+            optimizer=settings.optimizer,
+            warmup_epochs=settings.warmup_epochs,
             grad_clip=settings.grad_clip,
             smallest_batch=max(4, distiller.smallest_batch),  # unbiased CKA is not defined on fewer than 4
             beside=distiller,
@@ -111,7 +117,7 @@ def _student(
     recipe, device = context.recipe, context.device
     profile, n_steps = refined_profile(recipe), recipe.refine.T
     if recipe.refine.start in ("teacher", "scratch"):
-        fresh = build_ann(ann.architecture, torch.Generator().manual_seed(seed))
+        fresh = build_ann(architecture_of(recipe), torch.Generator().manual_seed(seed))
         source = ann if recipe.refine.start == "teacher" else fresh.to(device)
         what = "the ANN's weights" if source is ann else "fresh weights"
         return as_spiking(source, profile, n_steps), [

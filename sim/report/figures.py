@@ -72,7 +72,8 @@ def waterfall(report: Report) -> Drawing:
     with _figure(0.55 + 0.36 * len(steps)) as figure:
         axes = figure.add_subplot()
         ys = range(len(steps))
-        axes.plot([100 * s.accuracy for s in steps], ys, color=PALETTE["line"], linewidth=1.5, zorder=1)
+        line = [(100 * s.accuracy, y) for y, s in zip(ys, steps, strict=True) if s.elsewhere is None]
+        axes.plot([x for x, _ in line], [y for _, y in line], color=PALETTE["line"], linewidth=1.5, zorder=1)
         for y, step in zip(ys, steps, strict=True):
             _interval(axes, step, y, PALETTE["accent"])
         _rows(axes, [tables.STEP_TITLES[s.step] for s in steps])
@@ -122,7 +123,7 @@ def energy_layers(report: Report) -> Drawing:
         for axes in panels[len(conventions) :]:
             axes.set_visible(False)
         _rows(panels[0], [row.name for row in layers])
-        rule = tables.rule_text(conventions[0])
+        rule = tables.rule_text(report, conventions[0])
         caption = f"Energy of every layer per sample ({rule}). Orange: multiply-accumulate."
         alt = "; ".join(
             f"{e.convention}, {row.name}: {units.joules(row.energy_pj[e.convention])}"

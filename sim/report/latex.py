@@ -71,7 +71,7 @@ def render(report: Report) -> str:
     energy = tables.energy_layers(report, shown)
     totals = " ".join(prose.energy(report, shown))
     more = "Other counting rules are in report.json." if len(shown) < len(report.energy) else ""
-    rule = f"Counted: {tables.rule_text(shown[0])}."
+    rule = f"Counted: {tables.rule_text(report, shown[0])}."
     blocks = [
         f"% {_comment(prose.title(report))}",
         f"% {_comment(prose.about(report))}",

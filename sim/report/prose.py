@@ -30,7 +30,9 @@ def accuracy(report: Report) -> list[str]:
     """The waterfall in words: the loss from ANN to chip integers, and the gap between training and file."""
     lines = []
     ann, integer, netx = report.step("ann"), report.step("integer"), report.step("netx")
-    if ann and integer:
+    if ann and ann.elsewhere:
+        lines.append(f"The ANN is a teacher of {ann.elsewhere} and scores {_score(ann)} on its test images.")
+    elif ann and integer:
         lines.append(f"ANN {_score(ann)}, on the chip's integers {_score(integer)}: {_gap(ann, integer)}.")
     hard, refined = report.step("converted_hard"), report.step("refined")
     if hard and refined:

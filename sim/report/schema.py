@@ -57,10 +57,15 @@ class Score(_Value):
 
 
 class Step(Score):
-    """One step of the waterfall. note: what was measured, in a few words."""
+    """One step of the waterfall. note: what was measured, in a few words.
+
+    elsewhere: the data set whose test images it was measured on, where that is not the report's own; such a step is
+    compared with no other.
+    """
 
     step: StepName
     note: str = ""
+    elsewhere: Text | None = None
 
 
 class Data(_Value):

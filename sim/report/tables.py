@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from . import units
-from .schema import STEPS, Energy, Layer, Report, Score, StepName
+from .schema import STEPS, Energy, Layer, Report, Score, Step, StepName
 
 STEP_TITLES: dict[StepName, str] = {
     "ann": "ANN",
@@ -39,13 +39,14 @@ class Table:
 def waterfall(report: Report) -> Table:
     """Accuracy at every step, with n and interval; the change is given where both steps saw equally many images."""
     rows: list[tuple[str, ...]] = []
-    before: Score | None = None
+    before: Step | None = None
     for name in STEPS:
         step = report.step(name)
         if step is None:
             rows.append((STEP_TITLES[name], NOT_RUN, NONE, NONE, NONE, report.skipped[name]))
             continue
-        change = units.points(step.accuracy - before.accuracy) if before and before.n == step.n else NONE
+        comparable = before is not None and before.n == step.n and before.elsewhere == step.elsewhere
+        change = units.points(step.accuracy - before.accuracy) if before and comparable else NONE
         n, interval = f"{step.n:,}", units.interval(step.ci95)
         rows.append((STEP_TITLES[name], units.percent(step.accuracy), interval, n, change, step.note))
         before = step
@@ -135,7 +136,7 @@ def energy_layers(report: Report, conventions: Sequence[Energy] | None = None) -
         *(counts.text(sum(column)) for column in counted),
         *(scale.text(e.snn_pj * units.PICO) for e in conventions),
     )
-    names = [f"Operations, {rule_text(e)}" if len(rules) > 1 else "Operations" for e in rules]
+    names = [f"Operations, {rule_text(report, e)}" if len(rules) > 1 else "Operations" for e in rules]
     return Table(
         "energy_layers",
         f"Energy per layer and sample: operations (means over n = {report.counted_samples:,} samples) times the energy "
@@ -162,7 +163,7 @@ def energy_totals(report: Report) -> Table:
         (
             e.convention,
             f"{e.mac_pj:g} / {e.ac_pj:g}",
-            rule_text(e),
+            rule_text(report, e),
             counts.text(priced[e.convention][0]),
             counts.text(priced[e.convention][1]),
             scale.text(e.snn_pj * units.PICO),
@@ -223,7 +224,8 @@ def anytime(report: Report) -> Table:
     )
     caption = (
         "The deployed integers with samples of T timesteps, on the validation images: accuracy with its 95 % Wilson "
-        "interval, synaptic operations and energy per image (synaptic operations only, the first layer at every step)."
+        "interval, synaptic operations and energy per image (synaptic operations only"
+        f"{', the first layer at every step' if report.network.payload_bits else ''})."
     )
     heads = ("T", "Accuracy", "Synaptic operations", *(f"{n} ({scales[n].prefix}J)" for n in conventions))
     return Table("anytime", caption, heads, "llr" + "r" * len(conventions), rows)
@@ -278,10 +280,12 @@ def operations(report: Report, e: Energy) -> tuple[float, float]:
     return macs, sum(_priced(row, e) for row in report.layers if not row.is_mac)
 
 
-def rule_text(e: Energy) -> str:
-    """The counting rule of a convention in words."""
-    first = "first layer at every timestep" if e.first_layer == "per_step" else "first layer once"
-    return f"{first}, {'all stored synapses' if e.synops == 'stored' else 'zero weights left out'}"
+def rule_text(report: Report, e: Energy) -> str:
+    """The counting rule of a convention in words; of the first layer nothing where its input is binary."""
+    synops = "all stored synapses" if e.synops == "stored" else "zero weights left out"
+    if not report.network.payload_bits:
+        return synops
+    return f"first layer {'at every timestep' if e.first_layer == 'per_step' else 'once'}, {synops}"
 
 
 def _rules(energy: Iterable[Energy]) -> list[Energy]:

@@ -71,9 +71,9 @@ def test_a_teacher_that_may_have_seen_the_validation_images_is_refused(teacher, 
 
 def test_a_folder_without_a_trained_network_is_refused_before_anything_runs(tmp_path):
     with pytest.raises(BadInput, match="holds no finished train stage"):
-        check_method(with_teacher(tmp_path).refine)
+        check_method(with_teacher(tmp_path))
 
 
 def test_a_method_that_compares_layers_by_name_keeps_its_own_teacher(teacher):
     with pytest.raises(BadInput, match=r"closed_loop_cka compares layers of the same name.*one of .*kd"):
-        check_method(with_teacher(teacher, "closed_loop_cka").refine)
+        check_method(with_teacher(teacher, "closed_loop_cka"))

@@ -66,7 +66,7 @@ def test_neither_student_nor_teacher_is_part_of_a_method(name):
 @pytest.mark.parametrize("name", [name for name, method in METHODS.items() if not method.steps])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_method_without_steps_works_on_every_engine(name, engine):
-    assert check_method(parse({"name": "a", "refine": {"method": name, "engine": engine}}).refine) is None
+    assert check_method(parse({"name": "a", "refine": {"method": name, "engine": engine}})) is None
 
 
 def test_fine_tuning_alone_is_cross_entropy_of_the_mean_logits():
@@ -84,4 +84,4 @@ def test_spikes_are_counted_per_neuron_and_sample():
 
 def test_an_unknown_engine_is_refused_with_the_known_ones():
     with pytest.raises(BadInput, match="bptt"):
-        check_method(parse({"name": "a", "refine": {"engine": "btpt"}}).refine)
+        check_method(parse({"name": "a", "refine": {"engine": "btpt"}}))

@@ -89,7 +89,7 @@ def test_a_recipe_leaves_out_the_last_batch_if_it_is_smaller(tmp_path):
 
 def test_the_rate_engine_is_refused():
     with pytest.raises(BadInput, match=r"sastc compares single timesteps"):
-        check_method(recipe(engine="rate").refine)
+        check_method(recipe(engine="rate"))
 
 
 def test_the_logit_term_has_its_temperature_inside_the_softmax():

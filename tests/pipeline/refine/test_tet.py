@@ -58,7 +58,7 @@ def test_the_loss_is_the_mean_over_steps_and_not_that_of_the_mean():
 
 def test_an_engine_without_steps_is_refused():
     with pytest.raises(BadInput, match=r"tet compares single timesteps.*use refine\.engine bptt"):
-        check_method(parse({"name": "a", "refine": {"method": "tet", "engine": "rate"}}).refine)
+        check_method(parse({"name": "a", "refine": {"method": "tet", "engine": "rate"}}))
 
 
 def test_a_weight_beyond_one_is_refused():
