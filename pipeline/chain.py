@@ -42,6 +42,7 @@ def check(recipe: Recipe) -> None:
     from ..models import ARCHITECTURES, PROFILES
     from ..models.datasets import DATASETS
     from ..sim import CONVENTIONS
+    from .data import require_same_classes
     from .refine import check_method
 
     stills = recipe.data.stills
@@ -62,6 +63,7 @@ def check(recipe: Recipe) -> None:
             f"{did_you_mean(budget.energy_convention, CONVENTIONS)}"
         )
     recipe.model.identity()  # raises if the file cannot be read
+    require_same_classes(recipe.data)
     check_method(recipe)
 
 

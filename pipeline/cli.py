@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from . import cli_compare, cli_deploy, cli_maps, cli_preflight, cli_tools
+from . import cli_compare, cli_deploy, cli_events, cli_maps, cli_preflight, cli_tools
 from .allocator import keep_pages
 from .cli_common import More, Out, Quiet, RecipeFile, Settings, say, table, told
 from .cli_run import CONTINUE, finish, show_anytime
@@ -159,10 +159,17 @@ def datasets() -> None:
         from ..models.datasets import DATASETS
 
         rows = [
-            (name, "x".join(map(str, d.shape)), str(d.n_classes), f"{d.n_train} / {d.n_test}", d.licence)
+            (
+                name,
+                "images" if d.recordings is None else "events",
+                "x".join(map(str, d.shape)),
+                str(d.n_classes),
+                f"{d.n_train} / {d.n_test}",
+                d.licence,
+            )
             for name, d in DATASETS.items()
         ]
-        table("data sets", ("data set", "image", "classes", "train / test", "licence"), rows)
+        table("data sets", ("data set", "of", "shape", "classes", "train / test", "licence"), rows)
         for name, dataset in DATASETS.items():
             if dataset.files:
                 say(f"{name}: put {' or '.join(dataset.files)} into data.root")
@@ -187,4 +194,5 @@ cli_tools.register(app)
 cli_deploy.register(app)
 cli_preflight.register(app)
 cli_maps.register(app)
+cli_events.register(app)
 cli_compare.register(app)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -55,9 +55,9 @@ class Frames(Section):
 class Saccades(Section):
     """How still images are shown to a simulated event camera, see `models/events/saccades.py`."""
 
-    amplitude: Count = 2
+    amplitude: Annotated[int, Field(ge=1, le=64)] = 2
     period_us: Count = 100_000
-    threshold: Annotated[float, Field(gt=0, lt=10)] = 0.2
+    threshold: Annotated[float, Field(ge=0.01, lt=10)] = 0.2
 
 
 class Folds(Section):
@@ -177,7 +177,20 @@ class Optimization(Section):
     sampling: Literal["shuffled", "balanced"] = "shuffled"
 
 
-class Train(Optimization):
+class Warmed(Optimization):
+    """What the stages that start from nothing share."""
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    warmup_epochs: NotNegative = 0
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} is more than epochs {self.epochs}")
+        return self
+
+
+class Train(Warmed):
     """Training of the ANN; of one from a file, which is trained already, 0 epochs unless given.
 
     activation: `relu`, or `qcfs`, a staircase of `levels` steps with a learned end (`models/qcfs.py`), for conversion.
@@ -187,19 +200,11 @@ class Train(Optimization):
     epochs: NotNegative = 30
     batch_size: Count = 64
     lr: Rate = 0.05
-    optimizer: Literal["sgd", "adamw"] = "sgd"
     schedule: Literal["cosine", "onecycle"] = "cosine"
     label_smoothing: Fraction = 0.0
-    warmup_epochs: NotNegative = 0
     activation: Literal["relu", "qcfs"] = "relu"
     levels: Count = 8
     architecture: str | None = None
-
-    @model_validator(mode="after")
-    def _warmup_fits(self) -> Train:
-        if self.warmup_epochs > self.epochs:
-            raise ValueError(f"warmup_epochs {self.warmup_epochs} is more than epochs {self.epochs}")
-        return self
 
 
 class Convert(Section):
@@ -218,7 +223,7 @@ class Convert(Section):
     v_init: Literal["zero", "half"] | None = None
 
 
-class Refine(Optimization):
+class Refine(Warmed):
     """Repair of the converted network. T: timesteps. v_decay: voltage decay, of 4096; None for the profile's own.
 
     engine: how gradients are taken, see `models.ENGINES`. grad_scale: what the gradient (not the loss) is multiplied
@@ -246,8 +251,6 @@ class Refine(Optimization):
     epochs: NotNegative = 10
     batch_size: Count = 64
     lr: Rate = 0.01
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    warmup_epochs: NotNegative = 0
     grad_clip: Rate | None = None
     start: Literal["converted", "half_bias", "compensated", "teacher", "scratch"] = "half_bias"
     options: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)

@@ -25,6 +25,7 @@ def load_teacher(recipe: Recipe) -> GraphNet:
     for what, theirs, ours in (
         ("data.name", other.data.name, recipe.data.name),
         ("data.validation", other.data.validation, recipe.data.validation),
+        ("data.folds", other.data.folds, recipe.data.folds),
         ("seed", other.seed, recipe.seed),
     ):
         if theirs != ours:

@@ -16,7 +16,7 @@ from .adopt.source import folded_of, of_import
 from .adopt.teacher import to_graphnet
 from .artefacts import save_net
 from .calibration import activation_scales
-from .data import ann_architecture_of, load_splits, load_stills, shape_of
+from .data import ann_architecture_of, load_splits, load_stills, notices_of_events, notices_of_stills, shape_of
 from .metrics import accuracy
 from .sections import Recipe
 from .stage import Stage, StageContext
@@ -33,8 +33,10 @@ def run(context: StageContext) -> dict[str, Any]:
     it is these that the ANN learns from, and their test set that it is evaluated on.
     """
     recipe, device = context.recipe, context.device
-    splits = load_splits(recipe) if recipe.data.stills is None else load_stills(recipe)
-    net, imported = _untrained(recipe, splits.train)
+    stills = None if recipe.data.stills is None else load_stills(recipe)
+    splits = stills or load_splits(recipe)
+    net, notices = _untrained(recipe, splits.train)
+    notices = [*notices_of_events(recipe), *notices_of_stills(recipe, stills), *notices]
     net = net.to(device)
 
     def loss(x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
@@ -60,7 +62,7 @@ def run(context: StageContext) -> dict[str, Any]:
     hits = correct(classify(net, splits.test, device), splits.test)
     parameters = sum(p.numel() for p in net.parameters())
     metrics = {"test": accuracy(hits, len(splits.test)), "validation": history, "parameters": parameters}
-    return metrics | ({"notices": imported} if imported else {})
+    return metrics | ({"notices": notices} if notices else {})
 
 
 def _untrained(recipe: Recipe, images: Samples) -> tuple[GraphNet, list[dict[str, str]]]:

@@ -28,11 +28,12 @@ from .stage import StageContext
 class Moment:
     """Where in its training a loss is computed.
 
-    epoch: from 1. done: share of all batches before this one, 0 at the first. generator: for what the loss draws at
-    random; its draws do not depend on whether the run was continued.
+    epoch: from 1, of `epochs`. done: share of all batches before this one, 0 at the first. generator: for what the
+    loss draws at random; its draws do not depend on whether the run was continued.
     """
 
     epoch: int
+    epochs: int
     done: float
     generator: torch.Generator
 
@@ -147,8 +148,9 @@ def _epoch(
             group["lr"] = rate
         x = augment(task.train.floats(index), noise).to(device)
         y = task.train.y[index].to(device)
+        moment = Moment(epoch=epoch, epochs=task.settings.epochs, done=step / total, generator=draws)
         with torch.autocast(device.type, torch.bfloat16, enabled=task.settings.precision == "bf16"):
-            loss, logits, parts = task.loss(x, y, Moment(epoch=epoch, done=step / total, generator=draws))
+            loss, logits, parts = task.loss(x, y, moment)
         if not torch.isfinite(loss):
             raise SpikeportError(
                 f"training diverged: the loss is {loss.item()} at epoch {epoch}, batch {position}; lower lr "

@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from ..files import write_bytes
+from .table import teacher_was_tested_alike
 
 COLOURS = (
     "#1f5fa8", "#b4531a", "#3a8a7d", "#8a4fa3", "#c2902b", "#5f6b7a", "#d1495b", "#4f9d3a", "#2fa3c7", "#7a4b2a",
@@ -90,8 +91,9 @@ def _figure(document: Mapping[str, Any]) -> Figure:
             shift = SPREAD_OF_T * ((index + 0.5) / len(labels) - 0.5)
             xs = [steps.index(p["T"]) + shift if cost == "T" else p[cost]["mean"] for p in points]
             _method(axes, points, xs, index, cost, steps)
-        teacher = 100 * document["teacher"]["test"]["accuracy"]
-        axes.axhline(teacher, color=INK, linewidth=0.8, linestyle=":", zorder=1)
+        if teacher_was_tested_alike(document):
+            teacher = 100 * document["teacher"]["test"]["accuracy"]
+            axes.axhline(teacher, color=INK, linewidth=0.8, linestyle=":", zorder=1)
         axes.set_xlabel(title)
         axes.grid(axis="y", linewidth=0.6)
         if cost == "T":
@@ -103,7 +105,12 @@ def _figure(document: Mapping[str, Any]) -> Figure:
             axes.xaxis.set_major_locator(MaxNLocator(5))
     panels[0].set_ylabel("Test accuracy (%)")
     figure.suptitle(_title(document), x=0.01, ha="left", fontsize=9, color=MUTED)
-    figure.legend(handles=_legend(labels, steps), loc="outside lower center", ncols=min(6, len(labels) + 1), fontsize=8)
+    figure.legend(
+        handles=_legend(labels, steps, teacher=teacher_was_tested_alike(document)),
+        loc="outside lower center",
+        ncols=min(6, len(labels) + 1),
+        fontsize=8,
+    )
     return figure
 
 
@@ -142,8 +149,8 @@ def _marker(index: int) -> str:
     return MARKERS[index % len(MARKERS)]
 
 
-def _legend(labels: Sequence[str], steps: Sequence[int]) -> list[Line2D]:
-    """What colours, marks, the ring and the dotted line mean."""
+def _legend(labels: Sequence[str], steps: Sequence[int], *, teacher: bool) -> list[Line2D]:
+    """What colours, marks, the ring and the dotted line, if the teacher has one, mean."""
     made = []
     for index, label in enumerate(labels):
         colour, dashes = _style(index)
@@ -154,7 +161,8 @@ def _legend(labels: Sequence[str], steps: Sequence[int]) -> list[Line2D]:
         )
     ring = {"marker": "o", "markersize": 9, "markerfacecolor": "none", "markeredgecolor": INK}
     made.append(Line2D([], [], linewidth=0, label="nothing cheaper is better", **ring))
-    made.append(Line2D([], [], color=INK, linestyle=":", linewidth=0.8, label="teacher"))
+    if teacher:
+        made.append(Line2D([], [], color=INK, linestyle=":", linewidth=0.8, label="teacher"))
     return made
 
 
@@ -163,7 +171,6 @@ def _title(document: Mapping[str, Any]) -> str:
     seeds = (
         "1 seed" if len(comparison["seeds"]) == 1 else f"{len(comparison['seeds'])} seeds (bars: standard deviation)"
     )
+    title = f"{comparison['name']}: {comparison['base']['data']['name']}, {seeds}"
     unrefined = ", ".join(f"T = {c['T']}: {100 * c['hard']['accuracy']:.1f} %" for c in document["converted"])
-    return (
-        f"{comparison['name']}: {comparison['base']['data']['name']}, {seeds}; converted without refinement {unrefined}"
-    )
+    return f"{title}; converted without refinement {unrefined}" if unrefined else title

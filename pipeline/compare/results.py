@@ -84,6 +84,7 @@ def document(
         "comparison": comparison.values(),
         "versions": versions(),
         "teacher": {
+            "data": (comparison.base.data.stills or comparison.base.data).name,
             "test": train["metrics"]["test"],
             "validation": train["metrics"]["validation"]["best"],
             "parameters": train["metrics"]["parameters"],
@@ -92,6 +93,7 @@ def document(
         "converted": [
             {"T": n_steps, **{reset: stages["convert"].manifest["metrics"][reset] for reset in ("hard", "soft")}}
             for n_steps, stages in converted.items()
+            if "skipped" not in stages["convert"].manifest["metrics"]
         ],
         "rows": rows,
         "cells": [_cell(each, finished) for each in finished],

@@ -1,4 +1,4 @@
-"""Which mode networks are in while a method looks at them: the student evaluated, the teacher frozen."""
+"""Which mode networks are in while a method looks at them: the student evaluated or unseen, the teacher frozen."""
 
 from __future__ import annotations
 
@@ -23,6 +23,19 @@ def evaluating(net: nn.Module) -> Iterator[None]:
     finally:
         for module, training in before:
             module.training = training
+
+
+@contextmanager
+def unrecorded(net: nn.Module) -> Iterator[None]:
+    """Within it batch norms normalise as ever, in training mode by the batch, but remember nothing of what they see."""
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def check_frozen(teacher: GraphNet, method: str) -> None:

@@ -191,6 +191,142 @@ def test_a_named_architecture_has_the_identity_it_always_had(written):
     assert written("").sections(("model", "seed")) == {"model": {"architecture": "digits_conv"}, "seed": 0}
 
 
+EVENTS = "data: {name: nmnist, frames: {T: 6}}\n"
+STILLS = """\
+data: {name: nmnist, frames: {T: 6}, stills: {name: mnist}}
+refine: {start: scratch}
+"""
+
+
+@pytest.mark.parametrize("refine", ["", "refine: {lr: 0.1}", "refine: {T: 6}"])
+def test_a_frame_is_a_timestep(written, refine):
+    recipe = written(EVENTS + refine)
+    assert recipe.data.frames is not None
+    assert recipe.data.frames.T == recipe.refine.T == 6
+
+
+def test_an_override_of_the_frames_takes_the_timesteps_along(written):
+    assert written(EVENTS, "data.frames.T=3").refine.T == 3
+
+
+@pytest.mark.parametrize("text", ["refine: {T: 4}", "refine: {T: 12}"])
+def test_another_number_of_timesteps_than_of_frames_is_refused(written, text):
+    with pytest.raises(BadInput, match=r"refine\.T is (4|12), but data\.frames\.T is 6, and a frame is a timestep"):
+        written(EVENTS + text)
+
+
+@pytest.mark.parametrize("section", ["saccades: {}", "folds: {of: 3}", "stills: {name: mnist}"])
+def test_what_belongs_to_events_is_refused_without_frames(written, section):
+    name = section.split(":")[0]
+    with pytest.raises(BadInput, match=rf"data: {name} is given without frames; .*give frames too"):
+        written(f"data: {{{section}}}")
+    start = "refine: {start: scratch}"  # which an ANN of still images asks for
+    assert getattr(written(f"data: {{frames: {{T: 2}}, {section}}}\n{start}").data, name) is not None
+
+
+@pytest.mark.parametrize("start", ["converted", "half_bias", "compensated", "teacher"])
+def test_an_ann_of_still_images_is_no_start_for_a_network_of_events(written, start):
+    assert written(STILLS).refine.start == "scratch"
+    with pytest.raises(BadInput, match=rf"refine\.start is {start}, but the ANN learns from data\.stills"):
+        written(STILLS, f"refine.start={start}")
+
+
+def test_an_ann_of_still_images_is_no_teacher_for_the_integers(written):
+    assert written(STILLS).quantize.teacher is None
+    assert written(STILLS, "quantize.teacher=refined").quantize.teacher == "refined"
+    with pytest.raises(BadInput, match=r"quantize\.teacher is ann, but the ANN learns from data\.stills; use refined"):
+        written(STILLS, "quantize.teacher=ann")
+
+
+def test_an_architecture_of_the_anns_own_needs_still_images(written):
+    assert written(STILLS, "train.architecture=resnet18").train.architecture == "resnet18"
+    for text in ("", EVENTS):
+        with pytest.raises(BadInput, match=r"train\.architecture is of an ANN that learns from data\.stills"):
+            written(text, "train.architecture=resnet18")
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("data.frames.T=0", r"data\.frames\.T is 0; .*greater than or equal to 1"),
+        ("data.frames.levels=256", r"data\.frames\.levels is 256; .*255"),
+        ("data.frames.by=frame", r"data\.frames\.by is 'frame'; .*'time' or 'count'"),
+        ("data.frames.fit=stretch", r"data\.frames\.fit is 'stretch'; .*'crop' or 'scale'"),
+        ("data.frames={}", r"data\.frames\.T: is missing; give it a value"),
+        ("data.frames.TT=4", r"data\.frames\.TT: unknown key; did you mean 'T'"),
+        ("data.saccades={threshold: 0}", r"data\.saccades\.threshold is 0; .*0.01"),
+        ("data.folds={of: 1}", r"data\.folds\.of is 1; .*greater than or equal to 2"),
+        ("data.folds={of: 3, test: 3}", r"data\.folds: test is 3, but the folds are 0\.\.2"),
+        ("data.stills={limit: 3}", r"data\.stills\.name: is missing; give it a value"),
+        ("data.stills={name: mnist, validation: 0}", r"data\.stills\.validation is 0; .*greater than or equal to 1"),
+        ("train.sampling=weighted", r"train\.sampling is 'weighted'; .*'shuffled' or 'balanced'"),
+        ("refine.augment.roll=-1", r"refine\.augment\.roll is -1; .*greater than or equal to 0"),
+        ("refine.optimizer=adam", r"refine\.optimizer is 'adam'; .*'sgd' or 'adamw'"),
+        ("quantize.teacher=snn", r"quantize\.teacher is 'snn'; .*'ann' or 'refined'"),
+    ],
+)
+def test_a_wrong_value_of_events_is_refused_with_path_value_and_limit(written, setting, message):
+    with pytest.raises(BadInput, match=message):
+        written(EVENTS, setting)
+
+
+def test_the_demo_keeps_its_identity():
+    """The folder of its run is named by it: a change here would make every run of before a stranger."""
+    recipe = load(Path(__file__).parents[2] / "recipes" / "digits.yaml")
+    assert recipe.identity().startswith("e843e332")
+
+
+def test_a_field_at_its_first_value_is_no_part_of_what_a_run_depends_on(written):
+    """What existed before fields were added, section by section."""
+    sections = written("").sections(("data", "train", "refine", "quantize"))
+    shared = {"epochs", "batch_size", "lr", "momentum", "weight_decay", "augment", "precision"}
+    assert set(sections["data"]) == {"name", "validation", "train_limit", "test_limit"}
+    assert set(sections["train"]) == shared | {"optimizer", "schedule", "label_smoothing", "warmup_epochs"}
+    method = {"method", "engine", "grad_scale", "seed", "teacher", "options", "grad_clip", "start"}
+    neurons = {"profile", "last_activation", "T", "v_decay"}
+    assert set(sections["refine"]) == shared | method | neurons
+    assert set(sections["quantize"]) == shared | {"chip", "payload_bits", "relays", "grad_clip"}
+    for section in ("train", "refine", "quantize"):
+        assert set(sections[section]["augment"]) == {"crop", "flip", "cutout"}
+
+
+@pytest.mark.parametrize(
+    ("section", "setting", "value"),
+    [
+        ("data", "frames.by", "count"),
+        ("data", "saccades", "{}"),
+        ("data", "folds", "{of: 3}"),
+        ("data", "folds", "{of: 3, test: 1}"),
+        ("data", "stills", "{name: mnist, limit: 7}"),
+        ("train", "sampling", "balanced"),
+        ("train", "augment.roll", "2"),
+        ("train", "architecture", "resnet18"),
+        ("refine", "sampling", "balanced"),
+        ("refine", "augment.roll", "2"),
+        ("refine", "optimizer", "adamw"),
+        ("refine", "warmup_epochs", "2"),
+        ("quantize", "sampling", "balanced"),
+        ("quantize", "augment.roll", "2"),
+        ("quantize", "teacher", "refined"),
+    ],
+)
+def test_a_field_at_another_value_is(written, section, setting, value):
+    before = written(STILLS).sections((section,))
+    assert written(STILLS, f"{section}.{setting}={value}").sections((section,)) != before
+
+
+def test_where_the_still_images_are_is_no_part_of_it(written):
+    names = ("name", "seed", "data", "model", "train")
+    here, there = (written(STILLS, f"data.stills.root={place}").sections(names) for place in ("/here", "/there"))
+    assert here == there == written(STILLS).sections(names)
+
+
+def test_a_recipe_of_events_read_back_is_the_same(written):
+    recipe = written(STILLS, "data.folds={of: 3, test: 1}", "data.stills.root=/there", "data.frames.until_us=300000")
+    assert Recipe.model_validate_json(recipe.canonical()) == recipe
+    assert parse(recipe.model_dump(mode="json")) == recipe
+
+
 def onnx_file(path: Path, weight: float, external: bool = False) -> None:
     """One Gemm without meaning, its weight inside the file or in `<name>.data` beside it."""
     values = onnx.numpy_helper.from_array(np.full((4, 4), weight, np.float32), "w")

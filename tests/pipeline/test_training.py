@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from spikeport.hw import SpikeportError
-from spikeport.models.datasets import Images
+from spikeport.models.datasets import Clips, Images, Samples, batches
 from spikeport.pipeline.checkpoint import Checkpoint
 from spikeport.pipeline.progress import Progress
 from spikeport.pipeline.recipe import parse
@@ -59,7 +59,7 @@ def task(net: nn.Module, settings: Train, **changes: Any) -> Task:
         logits = net(x)
         return functional.cross_entropy(logits.float(), y), logits, {"half": logits.detach().mean() / 2}
 
-    def score(split: Images) -> int:
+    def score(split: Samples) -> int:
         net.eval()
         return correct(predict(net, split, torch.device("cpu")), split)
 
@@ -99,12 +99,14 @@ def killing(at: int) -> Callable[[], None]:
     return after_step
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize(("optimizer", "sampling"), [("sgd", "shuffled"), ("adamw", "shuffled"), ("sgd", "balanced")])
 @pytest.mark.parametrize("killed_at", [2, 5, 13, 20])
-def test_a_killed_and_continued_training_ends_with_the_bits_of_an_unbroken_one(tmp_path, optimizer, killed_at):
+def test_a_killed_and_continued_training_ends_with_the_bits_of_an_unbroken_one(
+    tmp_path, optimizer, sampling, killed_at
+):
     """5 batches of 8 an epoch, 4 epochs: killed within the first, at its end, and later; weights, log and result."""
     fields = {"epochs": 4, "batch_size": 8, "lr": 0.02, "optimizer": optimizer, "warmup_epochs": 1}
-    fields["augment"] = {"crop": 1, "flip": True}
+    fields |= {"sampling": sampling, "augment": {"crop": 1, "flip": True, "roll": 1}}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
@@ -139,9 +141,10 @@ def test_the_seed_decides_the_run(tmp_path):
     assert not same(ends[0], ends[2])
 
 
-def test_it_learns(tmp_path):
+@pytest.mark.parametrize("sampling", ["shuffled", "balanced"])
+def test_it_learns(tmp_path, sampling):
     net = convnet()
-    there = context(tmp_path, epochs=8, batch_size=8, lr=0.1)
+    there = context(tmp_path, epochs=8, batch_size=8, lr=0.1, sampling=sampling)
     result = fit(task(net, there.recipe.train), there)
     assert result["best"] == 1
     assert result["epochs"] == 8
@@ -283,6 +286,115 @@ def test_weights_decay_and_biases_do_not(tmp_path, optimizer):
     fit(task(net, there.recipe.train, loss=loss, score=lambda _: next(scores)), there)
     torch.testing.assert_close(net.weight.detach(), before["weight"] * (1 - 0.1 * 0.5))
     assert torch.equal(net.bias, before["bias"])
+
+
+def numbered(y: list[int]) -> Images:
+    """One-pixel images, whose value is their number."""
+    return Images(x=torch.arange(len(y), dtype=torch.uint8)[:, None, None, None], y=torch.tensor(y))
+
+
+def seen(folder: Path, samples: Samples, seed: int = 0, **settings: Any) -> list[list[Tensor]]:
+    """The batches x of every epoch, as the loss saw them."""
+    folder.mkdir(exist_ok=True)
+    epochs: list[list[Tensor]] = []
+    net = Line()
+
+    def loss(x: Tensor, y: Tensor, moment: Moment) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        assert len(y) == x.shape[samples.x.ndim - 4]
+        epochs[-1].append(x)
+        return net.w * 1.0, torch.zeros(len(y), 2), {}
+
+    def start_epoch(_: int) -> None:
+        epochs.append([])
+
+    there = context(folder, seed=seed, lr=0.1, **settings)
+    fit(task(net, there.recipe.train, loss=loss, score=lambda _: 0, train=samples, start_epoch=start_epoch), there)
+    return epochs
+
+
+def numbers(epochs: list[list[Tensor]]) -> list[list[int]]:
+    """Of images of `numbered`, which were seen in each epoch."""
+    return [(torch.cat(epoch).flatten() * 255).round().int().tolist() for epoch in epochs]
+
+
+def test_shuffled_shows_every_sample_once_in_the_order_it_always_had(tmp_path):
+    """The order of epoch e is the permutation of seed x 2^22 + e x 2^6 + 1: runs of before are found again."""
+    epochs = numbers(seen(tmp_path, numbered([0] * 30 + [1] * 7), seed=5, epochs=3, batch_size=8))
+    for epoch, order in enumerate(epochs, 1):
+        generator = torch.Generator().manual_seed(5 * 2**22 + epoch * 2**6 + 1)
+        assert order == torch.cat(list(batches(37, 8, generator))).tolist()
+
+
+def test_balanced_draws_as_many_samples_and_every_class_as_often(tmp_path):
+    """Of 30, 6 and 1 samples in classes 0, 1 and 3: 200 epochs of 37 draws, a third from each, any sample of it."""
+    y = [0] * 30 + [1] * 6 + [3]
+    epochs = numbers(seen(tmp_path, numbered(y), epochs=200, batch_size=8, sampling="balanced"))
+    assert {len(epoch) for epoch in epochs} == {37}
+    drawn = torch.tensor(list(chain.from_iterable(epochs))).bincount(minlength=37)
+    n = 200 * 37
+    for sample, count in enumerate(drawn.tolist()):
+        share = 1 / 3 / y.count(y[sample])
+        assert abs(count - n * share) < 5 * (n * share * (1 - share)) ** 0.5, sample
+
+
+def test_balanced_draws_are_those_of_the_seed_and_the_epoch(tmp_path):
+    fields = {"epochs": 4, "batch_size": 8, "sampling": "balanced"}
+    samples = numbered([0] * 30 + [1] * 7)
+    first, again, other = (
+        numbers(seen(tmp_path / name, samples, seed, **fields)) for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert first == again
+    assert all(a != b for a, b in zip(first, other, strict=True))
+    assert all(a != b for a, b in pairwise(first))
+
+
+def test_balanced_batches_are_of_the_size_of_shuffled_ones(tmp_path):
+    sizes = [
+        [len(x) for x in seen(tmp_path / name, images(37), epochs=1, batch_size=8, sampling=name)[0]]
+        for name in ("shuffled", "balanced")
+    ]
+    assert sizes == [[8, 8, 8, 8, 5]] * 2
+
+
+def clips(count: int, seed: int = 0) -> Clips:
+    """3 equal frames of `images`, of which a pixel spikes or not."""
+    still = images(count, seed)
+    return Clips(x=(still.x > 90).to(torch.uint8)[:, None].expand(-1, 3, -1, -1, -1), y=still.y, levels=1)
+
+
+def test_a_batch_of_clips_has_time_first_and_its_frames_are_augmented_alike(tmp_path):
+    epochs = seen(tmp_path, clips(37), epochs=2, batch_size=8, augment={"crop": 1, "flip": True, "roll": 2})
+    shapes = [tuple(x.shape) for x in chain.from_iterable(epochs)]
+    assert shapes == [*[(3, 8, 1, 4, 4)] * 4, (3, 5, 1, 4, 4)] * 2
+    for x in chain.from_iterable(epochs):
+        assert torch.equal(x, x[:1].expand_as(x))
+    plain = seen(tmp_path / "plain", clips(37), epochs=2, batch_size=8)
+    assert not torch.equal(epochs[0][0], plain[0][0])
+
+
+class OverTime(nn.Module):
+    """A network of images that is shown every frame of a clip, (T, B, C, H, W), and adds up what it says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frame = convnet()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.frame(x.flatten(0, 1)).unflatten(0, x.shape[:2]).sum(0)
+
+
+def test_clips_are_learned_and_logged_by_the_sample(tmp_path):
+    """What is logged is of B samples, whatever T."""
+    net = OverTime()
+    there = context(tmp_path, epochs=8, batch_size=8, lr=0.1, sampling="balanced")
+    result = fit(task(net, there.recipe.train, train=clips(37), validation=clips(20, 1)), there)
+    assert result["best"] == 1
+    split = clips(23, 2)
+    whole = predict(net.eval(), split, torch.device("cpu"))
+    assert whole.shape == (23,)
+    assert torch.equal(whole, predict(net, split, torch.device("cpu"), size=4))
+    lines = [json.loads(line) for line in (tmp_path / "out" / LOG).read_text().splitlines()]
+    assert all(round(line["accuracy"] * 37, 3).is_integer() for line in lines)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -189,3 +189,25 @@ def test_the_best_cell_is_chosen_by_validation_and_the_first_of_equals(compariso
     assert best(per_t=True) == [
         "kd-T2-s1", "cka-T2-s0", "none-T2-s0", "kd-T4-s0", "cka-T4-s1", "none-T4-s0",
     ]  # fmt: skip
+
+
+def test_a_teacher_of_still_images_has_its_own_row_and_no_line_among_the_students(comparison):
+    """It is tested on other images, and no network of events is converted from it."""
+    values = {
+        "name": "made-up",
+        "base": {
+            "data": {"name": "digits", "frames": {"T": 2}, "stills": {"name": "mnist"}},
+            "refine": {"start": "scratch"},
+        },
+        "methods": [{"label": "kd", "method": "tet"}, {"label": "cka", "method": "ckd"}],
+        "T": [2],
+        "seeds": [0, 1],
+        "reference": "kd",
+    }
+    paired = checked(values, "made up")
+    shared = {2: converted()[2] | {"convert": outcome("convert", {"skipped": "other images"})}}
+    cells = finished(cells_of(paired, FOLDER))
+    found = document(paired, shared, [c.cell for c in cells], cells, [], {})
+    assert found["converted"] == []
+    assert [r[0] for r in table.rows(found)] == ["teacher, on mnist", "kd", "cka"]
+    assert "teacher" not in picture.draw(found)["compare.svg"].decode()
