@@ -126,7 +126,7 @@ def _divided(recipe: Recipe) -> Splits[Samples]:
 
 
 def load_stills(recipe: Recipe) -> StillSplits:
-    """The still images beside the recipe's recordings, without those whose recording is held out (T-004-7).
+    """The still images beside the recipe's recordings, without those whose recording is held out.
 
     Of `train` and `validation`, images that a recording of the validation or the whole test set shows are left out: the
     ANN that learns from them, and a student that is shown them, would know what they are tested on. Images are told by

@@ -9,6 +9,9 @@ import numpy as np
 
 from ...hw import BadInput
 
+T_LIMIT = 2**62
+"""Times are below this, 146,000 years: a larger one is a negative number misread."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Recording:
@@ -34,17 +37,16 @@ class Recording:
             raise BadInput(f"{self.where}: x, y, t and p have shapes {lengths}; the file is damaged, fetch it again")
         if not len(self.x):
             raise BadInput(f"{self.where}: holds no events; it is empty or damaged, fetch it again or leave it out")
-        for name, limit in (("x", self.width), ("y", self.height), ("p", 2), ("t", None)):
+        for name, limit in (("x", self.width), ("y", self.height), ("p", 2), ("t", T_LIMIT)):
             values = getattr(self, name)
             if values.dtype.kind not in "biu":
                 raise BadInput(f"{self.where}: {name} is {values.dtype}; events are whole numbers")
-            wrong = values < 0 if limit is None else (values < 0) | (values >= limit)
+            wrong = (values < 0) | (values >= limit)
             if wrong.any():
                 at = int(wrong.argmax())
-                top = "" if limit is None else f"..{limit - 1}"
                 raise BadInput(
-                    f"{self.where}: event {at} of {len(self.x)} has {name} = {values[at]}, outside 0{top}; the file is "
-                    "damaged or of another camera, fetch it again"
+                    f"{self.where}: event {at} of {len(self.x)} has {name} = {values[at]}, outside 0..{limit - 1}; the "
+                    "file is damaged or of another camera, fetch it again"
                 )
         back = np.flatnonzero(self.t[1:] < self.t[:-1])
         if back.size:
