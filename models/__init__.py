@@ -13,7 +13,18 @@ from .architecture import (
     Unit,
 )
 from .engines import ENGINES, Engine, Response, bptt
-from .graph import Accumulate, GraphNet, Node, Rectify, Synapses, as_spiking, build_ann, outline
+from .graph import (
+    Accumulate,
+    GraphNet,
+    Node,
+    Rectify,
+    Synapses,
+    as_spiking,
+    build_ann,
+    draw_weights_,
+    membrane_of,
+    outline,
+)
 from .neurons import Spiking
 from .profiles import PROFILES, Profile
 from .rate import through_rates
@@ -42,6 +53,8 @@ __all__ = [
     "as_spiking",
     "bptt",
     "build_ann",
+    "draw_weights_",
+    "membrane_of",
     "outline",
     "through_rates",
 ]

@@ -20,8 +20,8 @@ class Response:
     """What a spiking network answered to a batch, differentiable.
 
     logits: (B, K), averaged over the T steps. rates: spikes per timestep of each tapped unit, (B, *shape).
-    sequence: logits of each step (T, B, K), and spikes: of each tapped unit (T, B, *shape); None from an engine that
-    does not differentiate single steps.
+    sequence: logits of each step (T, B, K), and spikes: of each tapped unit (T, B, *shape), or its membrane
+    (`membrane_of`); None from an engine that does not differentiate single steps.
     """
 
     logits: Tensor

@@ -152,6 +152,24 @@ class Node(nn.Module):
         """Run the population on its summed current. static: which sources lack the time axis."""
         return self.neuron(self.current(sources, static), all(static))
 
+    def with_membrane(self, sources: list[Tensor], static: list[bool]) -> tuple[Tensor, Tensor]:
+        """What `forward` returns, and the membrane after the reset at every step, (T, B, ...).
+
+        Raises BadInput for a unit without spiking neurons.
+        """
+        if not isinstance(self.neuron, Spiking):
+            raise BadInput(
+                f"{self.unit.name}: it has no spiking neurons whose membrane could be tapped; tap the unit itself"
+            )
+        current = self.current(sources, static)
+        spikes = self.neuron(current, all(static))
+        return spikes, self.neuron.membrane(current, all(static), spikes)
+
+
+def membrane_of(unit: str) -> str:
+    """The tap for the membrane of a unit's neurons after the reset, in the place of their spikes."""
+    return f"membrane of {unit}"
+
 
 class GraphNet(nn.Module):
     """A network over an `Architecture`.
@@ -195,7 +213,10 @@ class GraphNet(nn.Module):
         return [node.neuron for node in self.walk() if isinstance(node.neuron, Spiking)]
 
     def forward(self, x: Tensor, taps: Collection[str] = ()) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run a batch. Returns (logits, activations of the units named in `taps`)."""
+        """Run a batch. Returns (logits, activations of the units named in `taps`).
+
+        A tap is a unit's name, or `membrane_of` a unit that spikes.
+        """
         shape = self.architecture.input_shape
         if x.shape[-len(shape) :] != shape:
             raise BadInput(f"{self.architecture.name}: an input of shape {tuple(x.shape)} does not end in {shape}")
@@ -231,9 +252,14 @@ class GraphNet(nn.Module):
         for unit in units:
             names = [wire.source for wire in unit.wires]
             static = [self.n_steps == 0 or name in timeless for name in names]
-            out = self.node(unit.name)([activations[name] for name in names], static)
+            sources = [activations[name] for name in names]
+            node, membrane = self.node(unit.name), membrane_of(unit.name)
+            if membrane in taps:
+                out, kept[membrane] = node.with_membrane(sources, static)
+            else:
+                out = node(sources, static)
             activations[unit.name] = out
-            if all(static) and isinstance(self.node(unit.name).neuron, Accumulate):
+            if all(static) and isinstance(node.neuron, Accumulate):
                 timeless.add(unit.name)
             if unit.name in taps:
                 kept[unit.name] = self._over_time(out) if unit.name in timeless else out
@@ -267,6 +293,12 @@ def outline(architecture: Architecture) -> GraphNet:
 def build_ann(architecture: Architecture, generator: torch.Generator | None = None) -> GraphNet:
     """The ANN of an architecture: ReLU populations, He-initialised (fan-out, ReLU gain), biases 0, batch norms at 1."""
     net = _assembled(architecture)
+    draw_weights_(net, generator)
+    return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+def draw_weights_(net: nn.Module, generator: torch.Generator | None) -> None:
+    """Give every convolution and matrix fresh weights, in place; biases 0."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu", generator=generator)
@@ -274,7 +306,6 @@ def build_ann(architecture: Architecture, generator: torch.Generator | None = No
             nn.init.kaiming_uniform_(module.weight, a=5**0.5, generator=generator)
         if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
-    return net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def _assembled(architecture: Architecture) -> GraphNet:

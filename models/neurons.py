@@ -12,11 +12,20 @@ from .scan import scan
 
 def step(v: Tensor, current: Tensor, threshold: Tensor | float, profile: Profile) -> tuple[Tensor, Tensor]:
     """One timestep of a profile's equation (see `profiles`). v, current: one shape. Returns (v, spikes)."""
-    u = profile.leak * v + profile.gain * current if profile.leak != 1 or profile.gain != 1 else v + current
+    u = _charged(v, current, profile)
     spikes = profile.fire((u - threshold) / threshold)
+    return _reset(u, spikes, threshold, profile), spikes
+
+
+def _charged(v: Tensor, current: Tensor, profile: Profile) -> Tensor:
+    """u."""
+    return profile.leak * v + profile.gain * current if profile.leak != 1 or profile.gain != 1 else v + current
+
+
+def _reset(u: Tensor, spikes: Tensor, threshold: Tensor | float, profile: Profile) -> Tensor:
+    """v, given the spikes that u made."""
     gate = spikes.detach() if profile.detach_reset else spikes
-    v = u * (1 - gate) if profile.reset == "hard" else u - threshold * gate
-    return v, spikes
+    return u * (1 - gate) if profile.reset == "hard" else u - threshold * gate
 
 
 class Spiking(nn.Module):
@@ -42,6 +51,25 @@ class Spiking(nn.Module):
 
     def forward(self, current: Tensor, static: bool) -> Tensor:
         """Run the sample. static: whether `current` lacks the time axis."""
-        current = current.float() if current.dtype in (torch.bfloat16, torch.float16) else current
-        sequence = scan(current, static, self.n_steps, float(self.threshold), self.profile)
+        sequence = scan(_widened(current), static, self.n_steps, float(self.threshold), self.profile)
         return sequence * self.amplitude if float(self.amplitude) != 1 else sequence
+
+    def membrane(self, current: Tensor, static: bool, spikes: Tensor) -> Tensor:
+        """v after the reset at every step, (T, B, ...), differentiable. spikes: what `forward` made of this current.
+
+        The spikes are taken as they are, whatever loop made them: only the membrane between them is integrated anew,
+        and its gradient by way of them is the population's own.
+        """
+        current, threshold = _widened(current), float(self.threshold)
+        fired = spikes / self.amplitude if float(self.amplitude) != 1 else spikes
+        v = torch.full_like(current if static else current[0], self.profile.v_init * threshold)
+        potentials = []
+        for t, now in enumerate(fired):
+            v = _reset(_charged(v, current if static else current[t], self.profile), now, threshold, self.profile)
+            potentials.append(v)
+        return torch.stack(potentials)
+
+
+def _widened(current: Tensor) -> Tensor:
+    """The current in float32 or more, also under autocast."""
+    return current.float() if current.dtype in (torch.bfloat16, torch.float16) else current

@@ -14,7 +14,7 @@ ROOMS = ("hw", "models", "export", "sim", "pipeline")
 CHAIN = {"hw", "models", "export", "sim"}
 MAY_USE = {
     "hw": (set(), {"numpy"}),
-    "models": ({"hw"}, {"numpy", "torch", "norse", "numba", "sklearn", "PIL"}),
+    "models": ({"hw"}, {"numpy", "torch", "norse", "numba", "sklearn", "PIL", "tonic"}),
     "export": ({"hw"}, {"numpy", "h5py", "onnx", "google", "nir"}),
     "sim": ({"hw"}, {"numpy", "torch", "numba", "pydantic", "matplotlib", "jinja2", "markupsafe"}),
     "pipeline": (

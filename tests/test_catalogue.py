@@ -23,6 +23,7 @@ CATALOGUE = {
     "T-001": 9,  # rate-based backpropagation, blockwise replacement
     "T-002": 10,  # CKDSNN
     "T-003": 10,  # SASTC
+    "T-004": 9,  # CKD
     "T-CV": 7,  # conversion
     "T-HW": 6,  # the way to the chip
 }

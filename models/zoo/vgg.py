@@ -4,8 +4,8 @@
 are what the public code of a paper builds, all with average pools or strides: `vgg16_qcfs` (Bu et al., ICLR 2022),
 `ratebp_vgg11` and `ratebp_vgg13` (Yu et al., 2024), `vggsnn` (TET, Deng et al., ICLR 2022, for events of 2 x 48 x 48),
 `ckd_vggsnn` (He et al., AAAI 2024, without biases) and `sastc_vgg11` (strides, and three linear layers in a row
-without neurons between). A bias before a batch norm only adds parameters; it is there where the published network has
-it.
+without neurons between). `vggsnn_small` is ours, of the manner of `ckd_vggsnn`, for events of 2 x 32 x 32. A bias
+before a batch norm only adds parameters; it is there where the published network has it.
 """
 
 from __future__ import annotations
@@ -107,6 +107,7 @@ for _name, _make in (
     ),
     ("vggsnn", partial(vgg, layers=_EVENTS)),
     ("ckd_vggsnn", partial(vgg, layers=_EVENTS, bias=False)),
+    ("vggsnn_small", partial(vgg, layers=(16, "A", 32, "A", 64, 64, "A"), bias=False)),
     ("sastc_vgg11", partial(vgg, layers=_SASTC, head=(4096, 4096), head_activation="none")),
 ):
     ARCHITECTURES.register(_name, partial(_make, name=_name))

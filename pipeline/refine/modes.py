@@ -1,4 +1,4 @@
-"""Which mode networks are in while a method looks at them: the student evaluated or unseen, the teacher frozen."""
+"""Which mode networks are in while a method looks at them: the student evaluated or unrecorded, the teacher frozen."""
 
 from __future__ import annotations
 

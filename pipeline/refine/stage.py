@@ -41,7 +41,8 @@ def run(context: StageContext) -> dict[str, Any]:
     ann = load_ann(recipe, context.inputs["train"]).to(device)
     own = fold_batchnorm(ann)
     teacher = (own if settings.teacher is None else load_teacher(recipe).to(device)).requires_grad_(False)
-    calibration = calibration_batches(splits.train, recipe.convert.calibration_images, device)
+    measured = min(recipe.convert.calibration_images, len(splits.train))
+    calibration = calibration_batches(splits.train, measured, device)
     seed = recipe.seed if settings.seed is None else settings.seed
     student, notices = _student(context, ann, own, calibration, seed)
     if recipe.data.frames is not None:

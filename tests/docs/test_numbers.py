@@ -68,7 +68,8 @@ def test_the_arithmetic_of_the_neuron_is_in_the_table():
 @pytest.mark.parametrize("name", DATASETS)
 def test_the_sizes_of_every_data_set_are_given(name):
     spec = DATASETS[name]
-    line = next(line for line in TEXT.splitlines() if line.lower().replace("-", "").startswith(f"| {name} |"))
+    first = f"| {name.replace('_', '')} |"
+    line = next(line for line in TEXT.splitlines() if line.lower().replace("-", "").startswith(first))
     assert str(spec.n_train) in line
     assert str(spec.n_test) in line
 

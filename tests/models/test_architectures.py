@@ -65,12 +65,14 @@ CIFAR = {
 """Parameters on (3, 32, 32) for 10 and for 100 classes."""
 
 ELSEWHERE = {
+    "ckd_resnet18": ((2, 48, 48), 20, 11_177_620),
     "ckd_vggsnn": ((2, 48, 48), 101, 9_688_165),
     "sew_resnet18": ((3, 224, 224), 1000, 11_689_512),
     "sew_resnet34": ((3, 224, 224), 1000, 21_797_672),
     "vggsnn": ((2, 48, 48), 10, 9_271_498),
+    "vggsnn_small": ((2, 32, 32), 10, 70_794),
 }
-"""Input shape, classes, parameters."""
+"""Input shape, classes, parameters; `ckd_resnet18` and `vggsnn_small` are derived below."""
 
 DESCRIBED = {"digits_conv", "vgg_strided", "vgg_small"}
 """Ours: counted from their description below."""
@@ -110,6 +112,43 @@ def test_vgg_strided_has_the_parameters_and_the_work_of_its_description():
     assert [shape[1] for shape in architecture.shapes().values() if len(shape) == 3][1:] == list(sides)
     macs = sum(9 * a * b * side**2 for (a, b), side in zip(pairs, sides, strict=True)) + 192 * 10
     assert round(macs / 1e6) == 44
+
+
+def test_vggsnn_small_has_the_parameters_of_its_description():
+    """T-HW-6: 16 A 32 A 64 64 A on 2 x 32 x 32 leaves 64 x 4 x 4 features for the linear layer."""
+    widths = (2, 16, 32, 64, 64)
+    expected = sum(conv_norm(a, b) for a, b in pairwise(widths)) + (64 * 4 * 4 + 1) * 10
+    architecture = ARCHITECTURES["vggsnn_small"]((2, 32, 32), 10)
+    assert expected == parameters(architecture) == 70_794
+    assert architecture.stages == ("conv1", "conv2", "conv4")
+
+
+def test_ckd_resnet18_has_the_parameters_of_its_description():
+    """T-HW-6: blocks of BN - 3 x 3 - BN - 3 x 3, projections of BN - 1 x 1, a BN and a linear layer at the end."""
+
+    def block(i: int, o: int) -> int:
+        return 2 * i + 9 * i * o + 2 * o + 9 * o * o + (2 * i + i * o if i != o else 0)
+
+    stages = ((64, 64), (64, 128), (128, 256), (256, 512))
+    blocks = sum(block(i, o) + block(o, o) for i, o in stages)
+    architecture = ARCHITECTURES["ckd_resnet18"]((2, 48, 48), 20)
+    assert 9 * 2 * 64 + blocks + 2 * 512 + (512 + 1) * 20 == parameters(architecture) == 11_177_620
+    shapes = architecture.shapes()
+    assert [shapes[name] for name in architecture.stages] == [(64, 48, 48), (128, 24, 24), (256, 12, 12), (512, 6, 6)]
+
+
+def test_the_stream_of_ckd_resnet18_meets_no_neuron():
+    """Identity shortcuts are the stream itself; projected ones and the blocks read it through neurons of their own."""
+    units = {unit.name: unit for unit in ARCHITECTURES["ckd_resnet18"]((2, 48, 48), 20).units}
+    plain = {"norm": False, "bias": "none"}
+    assert units["stage1.1"].wires == (ConvWire(source="stage1.1b", **plain), IdentityWire(source="stem"))
+    assert units["stage2.1"].wires[1] == ConvWire(source="stage2.1s", kernel=1, stride=2, **plain)
+    for name in ("stage2.1a", "stage2.1s"):
+        assert units[name].wires == (IdentityWire(source="stage1.2", norm=True),)
+        assert units[name].fires
+    assert units["end"].wires == (IdentityWire(source="stage4.2", norm=True),)
+    assert units["end"].linear
+    assert units["readout"].wires == (LinearWire(source="end", mean=True),)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

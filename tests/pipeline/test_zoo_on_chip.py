@@ -23,7 +23,7 @@ from spikeport.models import (
     as_spiking,
 )
 from spikeport.models.integer import as_integer, integer_logits
-from spikeport.models.zoo.preactivation import pyramidnet, wide_resnet
+from spikeport.models.zoo.preactivation import event_resnet, pyramidnet, wide_resnet
 from spikeport.models.zoo.resnet import resnet
 from spikeport.models.zoo.spikformer import spikformer
 from spikeport.models.zoo.vgg import vgg
@@ -97,6 +97,7 @@ FAMILIES: dict[str, Callable[[], Architecture]] = {
 SOFTWARE: dict[str, Callable[[], Architecture]] = {
     "pyramid": lambda: pyramidnet((2, 8, 8), 3, name="pyramid", blocks=1, alpha=12),
     "transformer": lambda: spikformer((2, 8, 8), 3, name="transformer", depth=1, width=16, heads=2),
+    "events": lambda: event_resnet((2, 8, 8), 3, name="events", stem=4, widths=(4, 6), count=1),
 }
 
 

@@ -127,6 +127,6 @@ def payloads(architecture: Architecture, bits: int, count: int = 5, seed: int = 
     return torch.randint(1 << bits, (count, *architecture.input_shape), generator=generator(seed), dtype=torch.int32)
 
 
-def moment(*, epoch: int = 1, done: float = 0.0, seed: int = 0) -> Moment:
+def moment(*, epoch: int = 1, epochs: int = 10, done: float = 0.0, seed: int = 0) -> Moment:
     """A moment of training, for a method's loss."""
-    return Moment(epoch=epoch, done=done, generator=generator(seed))
+    return Moment(epoch=epoch, epochs=epochs, done=done, generator=generator(seed))
