@@ -26,11 +26,16 @@ class Window(NamedTuple):
     padding: Pair
     dilation: Pair
 
+    @property
+    def reach(self) -> Pair:
+        """Rows and columns from the kernel's first tap to its last."""
+        high, wide = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True)]
+        return high, wide
+
     def out_size(self, size: Pair) -> Pair:
         """Rows and columns of the result."""
-        reach = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True)]
         high, wide = [
-            (n + 2 * p - r) // s + 1 for n, p, r, s in zip(size, self.padding, reach, self.stride, strict=True)
+            (n + 2 * p - r) // s + 1 for n, p, r, s in zip(size, self.padding, self.reach, self.stride, strict=True)
         ]
         return high, wide
 

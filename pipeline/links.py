@@ -6,10 +6,14 @@ An average pool is folded into what reads it. With u the pooled map and k x k it
                = (W' * x)(i),   kernel K k, stride s k, padding p k,   W'(k j + m) = W(j) / k
 
 which is exact where k divides the side of x: then the zeros around x are those around u.
+
+A matrix of a convolution's result is a matrix of the convolution's source: its rows, as maps, go back through the
+kernel, (M * W^T), which is the transposed convolution, zeros around the source included.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -75,10 +79,11 @@ def link_of(wire: Weighted, synapses: nn.Module, source: Shape, channels: int, l
     return _dense(wire, weight, bias, source) if isinstance(wire, LinearWire) else _convolution(wire, weight, bias)
 
 
-def join(outer: Link, inner: Link) -> Link | None:
+def join(outer: Link, inner: Link, shapes: Mapping[str, Shape]) -> Link | None:
     """`outer` of `inner` as one link from the inner's source, without biases; None if they are not one.
 
-    A convolution of a convolution is not: the zeros around the inner one's result are none of its own.
+    A convolution of a convolution is not: the zeros around the inner one's result are none of its own. shapes: of the
+    two sources.
     """
     first, second = inner.wire, outer.wire
     if isinstance(first, IdentityWire):
@@ -87,8 +92,8 @@ def join(outer: Link, inner: Link) -> Link | None:
         return Link(first, outer.weight * inner.weight)
     if isinstance(first, LinearWire):
         return Link(first, outer.weight @ inner.weight) if isinstance(second, LinearWire) else None
-    if not isinstance(second, ConvWire):
-        return None
+    if isinstance(second, LinearWire):
+        return _back_through(second, outer.weight, shapes[second.source], first, inner.weight, shapes[first.source])
     after, before = with_groups(outer.weight, second.groups, 1), with_groups(inner.weight, first.groups, 1)
     if _is_pointwise(second):
         weight = torch.einsum("om,mikl->oikl", after[:, :, 0, 0], before)
@@ -98,6 +103,26 @@ def join(outer: Link, inner: Link) -> Link | None:
         weight = torch.einsum("omkl,mi->oikl", after, before[:, :, 0, 0])
         return Link(replace(second, source=first.source, groups=1), weight)
     return None
+
+
+def _back_through(
+    matrix: LinearWire, rows: Tensor, between: Shape, conv: ConvWire, kernel: Tensor, source: Shape
+) -> Link:
+    """A matrix of a convolution's result as a matrix of its source. rows: (O, C H W), or (O, C) of a spatial mean.
+
+    between, source: shapes of the result and of what is convolved.
+    """
+    maps = rows[:, :, None, None].expand(-1, *between) / (between[1] * between[2]) if matrix.mean else rows
+    _, stride, padding, dilation = conv.window
+    reached = conv.window.reach
+    left_over = [
+        size - ((out - 1) * s - 2 * p + r)
+        for size, out, s, p, r in zip(source[1:], between[1:], stride, padding, reached, strict=True)
+    ]
+    weight = functional.conv_transpose2d(
+        maps.reshape(-1, *between), kernel, None, stride, padding, left_over, conv.groups, dilation
+    )
+    return Link(replace(matrix, source=conv.source, mean=False), weight.flatten(1))
 
 
 def with_groups(weight: Tensor, groups: int, fewer: int) -> Tensor:
@@ -155,8 +180,7 @@ def _convolution(wire: ConvWire, weight: Tensor, bias: Tensor | None) -> Link:
     """A convolution over the source itself."""
     window = wire.window
     if wire.pool > 1:
-        reach = [d * (k - 1) + 1 for d, k in zip(window.dilation, window.kernel, strict=True)]
-        apart = weight.new_zeros(*weight.shape[:2], *reach)
+        apart = weight.new_zeros(*weight.shape[:2], *window.reach)
         apart[:, :, :: window.dilation[0], :: window.dilation[1]] = weight
         weight = _spread(apart, wire.pool)
     plain = replace(

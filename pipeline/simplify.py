@@ -147,7 +147,7 @@ class _Simplified:
         stream = self.streams[source]
         links = []
         for inner in stream.links:
-            joined = join(outer, inner)
+            joined = join(outer, inner, self.shapes)
             if joined is None:
                 raise NotRepresentable(
                     f"{self.architecture.name}/{unit.name}: it is a {_kind(outer)} of {source}, which has no neurons "

@@ -90,14 +90,18 @@ def element_wise() -> Architecture:
     return Architecture(name="sew", input_shape=(2, 8, 8), n_classes=3, units=units, taps=("stem", "first", "second"))
 
 
+def events() -> Architecture:
+    """CKD's residual network: its read-out reads the sums of the last stage."""
+    return event_resnet((2, 8, 8), 3, name="events", stem=4, widths=(4, 6), count=1)
+
+
 FAMILIES: dict[str, Callable[[], Architecture]] = {
-    f.__name__: f for f in (pooled_vgg, strided_vgg, pooled_shortcuts, bottlenecks, wide, element_wise)
+    f.__name__: f for f in (pooled_vgg, strided_vgg, pooled_shortcuts, bottlenecks, wide, element_wise, events)
 }
 
 SOFTWARE: dict[str, Callable[[], Architecture]] = {
     "pyramid": lambda: pyramidnet((2, 8, 8), 3, name="pyramid", blocks=1, alpha=12),
     "transformer": lambda: spikformer((2, 8, 8), 3, name="transformer", depth=1, width=16, heads=2),
-    "events": lambda: event_resnet((2, 8, 8), 3, name="events", stem=4, widths=(4, 6), count=1),
 }
 
 
@@ -108,9 +112,9 @@ def student_of(architecture: Architecture, n_steps: int = 4, thresholds: float =
 
 
 def quantized(student: GraphNet, v_decay: int = 0) -> tuple[GraphNet, Scales, hw.Network]:
-    """What the quantize stage makes of a student before any training on the grid."""
+    """What the quantize stage makes of a student before any training on the grid; events are binary spikes."""
     plain = simplify(student).float()
-    scales = choose_scales(plain, LOIHI2, 4)
+    scales = choose_scales(plain, LOIHI2, 0 if student.architecture.name == "events" else 4)
     net = as_integer(plain, PROFILES["loihi"].with_v_decay(v_decay), scales.units, scales.gains, LOIHI2.bias_max)
     contain_(net, LOIHI2, scales)
     return net, scales, to_network(net, scales.payload_bits)
@@ -171,7 +175,7 @@ def test_the_integer_twin_keeps_to_the_student(name):
     x = tiny_nets.payloads(architecture, scales.payload_bits)
     with torch.no_grad():
         _, spikes = net(x.float(), hidden)
-        _, expected = student(x.double() / 15, hidden)
+        _, expected = student(x.double() / hw.Source(payload_bits=scales.payload_bits).max_payload, hidden)
     off = [float((spikes[unit].double().mean(0) - expected[unit].mean(0)).abs().mean()) for unit in hidden]
     assert max(off) < 0.1, off
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from spikeport.hw import CHIPS, Network
+from spikeport.hw import CHIPS, Network, Source
 from spikeport.models import (
     INPUT,
     PROFILES,
@@ -123,8 +123,9 @@ def integer(
 
 
 def payloads(architecture: Architecture, bits: int, count: int = 5, seed: int = 2) -> Tensor:
-    """Integer images, int32 (B, C, H, W)."""
-    return torch.randint(1 << bits, (count, *architecture.input_shape), generator=generator(seed), dtype=torch.int32)
+    """Integer images, int32 (B, C, H, W); of 0 bits: spikes."""
+    largest = Source(payload_bits=bits).max_payload
+    return torch.randint(largest + 1, (count, *architecture.input_shape), generator=generator(seed), dtype=torch.int32)
 
 
 def moment(*, epoch: int = 1, epochs: int = 10, done: float = 0.0, seed: int = 0) -> Moment:
