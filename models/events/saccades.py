@@ -18,7 +18,7 @@ CORNERS = ((-0.5, -0.5), (0.0, 0.5), (0.5, -0.5), (-0.5, -0.5))
 """Where the picture lies on the sensor, (x, y) in amplitudes: an isosceles triangle, its base last.
 
 The directions are N-MNIST's: in its recordings the digits go down and right, up and right, and back to the left, by
-about 4.5 pixels.
+about 5.6 pixels (benchmarks/saccades.py).
 """
 DARK = 0.1
 """Light that comes from a black pixel, of the light that a white one adds: no screen is quite black.

@@ -137,6 +137,14 @@ def test_a_spiking_network_reads_the_time_before_it():
     assert not torch.equal(whole[4:], other[4:])
 
 
+def test_an_ann_sees_the_mean_of_a_sequence():
+    net = build_ann(tiny(), rng()).eval()
+    sequence = torch.rand(5, 4, 2, 8, 8, generator=rng(6))
+    with torch.no_grad():
+        assert torch.equal(net(sequence)[0], net(sequence.mean(dim=0))[0])
+        assert not torch.equal(net(sequence)[0], net(sequence[0])[0])
+
+
 def test_gradients_reach_every_parameter_of_the_twin():
     twin = as_spiking(build_ann(tiny(), rng()), PROFILES["loihi"], 4)
     logits, _ = twin(torch.rand(4, 2, 8, 8, generator=rng(7)))

@@ -55,6 +55,19 @@ def test_without_identities_over_many_groups_the_count_is_exactly_the_stored_one
     assert torch.equal((synops_by_step(net, payload.float()) * 4).round().long(), stored)
 
 
+def test_the_events_of_a_clip_count_at_their_own_timestep():
+    """As the simulator counts them, and those of the input as the frames hold them."""
+    architecture = tiny_nets.ARCHITECTURES["chain"]()
+    net, scales, network = tiny_nets.integer(architecture, n_steps=4)
+    clip = torch.stack([tiny_nets.payloads(architecture, scales.payload_bits, count=5, seed=t) for t in range(4)])
+    clip[2] = 0
+    counts, found = sim.run(network, clip).counts, activity(net, clip.float(), size=2)
+    for population, events in found.spikes.items():
+        assert torch.equal((events * 5).round().long(), counts.spikes[population].sum(dim=1)), population
+    assert torch.equal((found.spikes[INPUT] * 5).round().long(), (clip != 0).sum(dim=(1, 2, 3, 4)))
+    assert found.spikes[INPUT][2] == 0
+
+
 def test_fan_outs_are_those_counted_by_hand():
     """3 x 3 kernel, padding 1, on 3 x 3: a corner is under 2 x 2 kernels, an edge 2 x 3, the centre 3 x 3; times 5.
 
