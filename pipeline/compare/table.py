@@ -88,11 +88,12 @@ def lava(verdict: Mapping[str, Any]) -> str:
 def notes(document: Document) -> list[str]:
     """What a reader must know of the numbers."""
     comparison = document["comparison"]
-    images = document["teacher"]["test"]["n"]
+    counts = sorted({row["test"]["images"] for row in document["rows"]})
+    test = f"Test: {', '.join(map(str, counts))} images. " if counts else ""
     meaning = (
-        f"Means over seeds; ± is the standard deviation over seeds. Test: {images} images. Difference: accuracy minus "
-        f"that of {comparison['reference']} at the same T, in points, over the same images and seeds; its interval, "
-        "wins, losses and p are over images, so they do not say what other seeds would give."
+        f"Means over seeds; ± is the standard deviation over seeds. {test}Difference: accuracy minus that of "
+        f"{comparison['reference']} at the same T, in points, over the same images and seeds; its interval, wins, losses "
+        "and p are over images, so they do not say what other seeds would give."
     )
     said = [meaning]
     timed = [row["train_seconds"] for row in document["rows"]]

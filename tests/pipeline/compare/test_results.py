@@ -211,3 +211,5 @@ def test_a_teacher_of_still_images_has_its_own_row_and_no_line_among_the_student
     assert found["converted"] == []
     assert [r[0] for r in table.rows(found)] == ["teacher, on mnist", "kd", "cka"]
     assert "teacher" not in picture.draw(found)["compare.svg"].decode()
+    found["teacher"]["test"]["n"] = 77  # of its own images
+    assert f"Test: {N} images." in table.notes(found)[0]
