@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from . import cli_compare, cli_deploy, cli_events, cli_maps, cli_preflight, cli_tools
+from . import cli_compare, cli_deploy, cli_events, cli_fit, cli_maps, cli_preflight, cli_tools
 from .allocator import keep_pages
 from .cli_common import More, Out, Quiet, RecipeFile, Settings, say, table, told
 from .cli_run import CONTINUE, finish, show_anytime
@@ -196,3 +196,4 @@ cli_preflight.register(app)
 cli_maps.register(app)
 cli_events.register(app)
 cli_compare.register(app)
+cli_fit.register(app)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from ..chip import CHIPS, Chip
+from ..chip import CHIPS, Chip, Cores
 
 _LIF = "lava-nc 0.10.0, lava/proc/lif/models.py, declared precision of"
 _WEIGHTS = "lava-nc 0.10.0, lava/utils/weightutils.py"
+_BRIEF = "Intel, Taking Neuromorphic Computing to the Next Level with Loihi 2, technology brief, 2021"
+_PILOTNET = "lava-dl, tutorials/lava/lib/dl/netx/pilotnet_snn/benchmark.ipynb, printed by Intel's compiler"
 _CONV = "lava-dl 0.6.0, lava/lib/dl/netx/blocks (int8 fields of lava/proc/conv)"
 
 LOIHI2 = CHIPS.register(
@@ -42,5 +44,24 @@ LOIHI2 = CHIPS.register(
             "kernel_max": _CONV,
             "groups_max": _CONV,
         },
+        cores=Cores(
+            per_chip=128,
+            compartments=8192,
+            input_axons=None,
+            output_axons=None,
+            synapse_words=12000,
+            words_per_axon=None,
+            destination_groups=None,
+            rules=("loihi2",),
+            sources={
+                "per_chip": f"{_BRIEF}: 128 cores per chip",
+                "compartments": f"{_BRIEF}: up to 1 million neurons per chip, 8192 per core",
+                "input_axons": "not published",
+                "output_axons": "not published",
+                "synapse_words": f"{_PILOTNET}: registers['SynMem'] = 12000",
+                "words_per_axon": "not published",
+                "destination_groups": "not published",
+            },
+        ),
     ),
 )

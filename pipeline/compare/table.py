@@ -92,8 +92,8 @@ def notes(document: Document) -> list[str]:
     test = f"Test: {', '.join(map(str, counts))} images. " if counts else ""
     meaning = (
         f"Means over seeds; ± is the standard deviation over seeds. {test}Difference: accuracy minus that of "
-        f"{comparison['reference']} at the same T, in points, over the same images and seeds; its interval, wins, losses "
-        "and p are over images, so they do not say what other seeds would give."
+        f"{comparison['reference']} at the same T, in points, over the same images and seeds; its interval, wins, "
+        "losses and p are over images, so they do not say what other seeds would give."
     )
     said = [meaning]
     timed = [row["train_seconds"] for row in document["rows"]]
