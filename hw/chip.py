@@ -9,13 +9,26 @@ from .registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mesh:
+    """The tiles of one chip: columns x rows of them, each with some cores, numbered row by row."""
+
+    columns: int
+    rows: int
+    cores_per_tile: int
+
+    def __str__(self) -> str:
+        return f"{self.columns} x {self.rows} tiles of {self.cores_per_tile}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Cores:
     """What the neurocores of one chip hold. All are inclusive; None where nothing is published.
 
-    per_chip: cores of a chip. compartments, input_axons, output_axons: per core. synapse_words: 64-bit words of synaptic memory
-    per core. words_per_axon: longest list of synapses of one input axon, in such words. destination_groups: runs of
-    target columns a shared convolution may be cut into. rules: names of the published ways to lay a network out on the
-    chip (`placement.RULES`), the default first. sources: where each number is published, by field name.
+    per_chip: cores of a chip. compartments, input_axons, output_axons: per core. synapse_words: 64-bit words of its
+    synaptic memory. words_per_axon: longest list of synapses of one input axon, in such words. destination_groups: runs
+    of target columns a shared convolution may be cut into. mesh: how the cores lie. rules: names of the published ways
+    to lay a network out on the chip (`placement.RULES`), the default first. sources: where each number is published, by
+    field name.
     """
 
     per_chip: int
@@ -25,6 +38,7 @@ class Cores:
     synapse_words: int | None
     words_per_axon: int | None
     destination_groups: int | None
+    mesh: Mesh | None
     rules: tuple[str, ...]
     sources: Mapping[str, str]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..chip import CHIPS, Cores
+from ..chip import CHIPS, Cores, Mesh
 from .loihi2 import LOIHI2
 
 _NENGO = "nengo-loihi, nengo_loihi/hardware/validate.py and discretize.py"
@@ -37,6 +37,7 @@ LOIHI1 = CHIPS.register(
             synapse_words=16384,
             words_per_axon=256,
             destination_groups=16,
+            mesh=Mesh(columns=8, rows=4, cores_per_tile=4),
             rules=("nxtf", "nengo"),
             sources={
                 "per_chip": f"{_NXTF}: maxNumCoresPerChip; Davies et al., IEEE Micro 38(1), 2018",
@@ -46,6 +47,7 @@ LOIHI1 = CHIPS.register(
                 "synapse_words": f"{_LIMITS}: MAX_SYNAPSE_BITS, 1048576 bits",
                 "words_per_axon": f"{_NXTF}: maxNumSynMemWordsPerAxon; a limit of that compiler",
                 "destination_groups": f"{_NXTF}: maxNumDestinationGroups; a limit of that compiler",
+                "mesh": "inferred: 1 to 32 tiles, Davies et al., IEEE Micro 38(1), 2018; SANA-FE assumes the same",
             },
         ),
     ),

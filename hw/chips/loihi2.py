@@ -52,6 +52,7 @@ LOIHI2 = CHIPS.register(
             synapse_words=12000,
             words_per_axon=None,
             destination_groups=None,
+            mesh=None,
             rules=("loihi2",),
             sources={
                 "per_chip": f"{_BRIEF}: 128 cores per chip",
@@ -61,6 +62,7 @@ LOIHI2 = CHIPS.register(
                 "synapse_words": f"{_PILOTNET}: registers['SynMem'] = 12000",
                 "words_per_axon": "not published",
                 "destination_groups": "not published",
+                "mesh": "not published",
             },
         ),
     ),
