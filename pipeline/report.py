@@ -15,7 +15,7 @@ from ..models.datasets import DATASETS
 from ..sim import report
 from .data import load_splits
 from .deploy import written
-from .energy import FILE
+from .energy import DETAILED, FILE
 from .files import read_json, write_bytes
 from .runs import versions
 from .sections import Recipe
@@ -33,7 +33,9 @@ def run(context: StageContext) -> dict[str, Any]:
     path = written(context.inputs["export"], results["export"])
     network = netx.read(path)
     counts = load_counts(context.inputs["simulate"], network)
-    prices = chosen_prices(recipe, read_json(context.inputs["energy"] / FILE, "run `spikeport energy` again")["prices"])
+    energy = read_json(context.inputs["energy"] / FILE, "run `spikeport energy` again")
+    every = [energy["prices"][i] for i in energy["chosen"]]
+    prices = [price for price in every if price["convention"]["name"] in DETAILED]
     splits = load_splits(recipe)
     lava = results["verify"]
     value = report.parse(
@@ -57,6 +59,10 @@ def run(context: StageContext) -> dict[str, Any]:
             "layers": layers(network, counts, prices),
             "energy": [energy_row(price) for price in prices],
             "scope": "\n".join(price["scope"] for price in prices),
+            "conventions": [convention_row(price) for price in every],
+            "conflicts": energy["conflicts"],
+            "audits": energy["audits"],
+            "neurobench": energy["neurobench"],
             "drift": results["refine"].get("drift", []),
             "timesteps": timesteps(results),
             "anytime": [{**row, "chosen": row["T"] == network.n_steps} for row in results["export"]["anytime"]],
@@ -77,12 +83,6 @@ def data_name(recipe: Recipe) -> str:
     data = recipe.data
     synthetic = data.frames is not None and DATASETS[data.name].recordings is None
     return f"{data.name}, synthetic events of simulated saccades" if synthetic else data.name
-
-
-def chosen_prices(recipe: Recipe, prices: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of all prices, those of the recipe's choices: one per convention."""
-    chosen = {"first_layer": recipe.energy.first_layer, "synops": recipe.energy.synops}
-    return [price for price in prices if chosen.items() <= price["choices"].items()]
 
 
 def waterfall(recipe: Recipe, results: Results) -> list[dict[str, Any]]:
@@ -204,18 +204,50 @@ def _layer(
 
 
 def energy_row(price: dict[str, Any]) -> dict[str, Any]:
-    """One convention's totals."""
-    convention = price["convention"]
+    """The totals of one operation-count convention."""
+    ac, mac = (_constant(price, count) for count in ("acs", "graded_macs"))
     return {
-        "convention": convention["name"],
-        "mac_pj": convention["mac"]["value"],
-        "ac_pj": convention["ac"]["value"],
-        "source": f"AC: {convention['ac']['source']}; MAC: {convention['mac']['source']}",
+        "convention": price["convention"]["name"],
+        "mac_pj": mac["value"],
+        "ac_pj": ac["value"],
+        "source": f"AC: {ac['source']}; MAC: {mac['source']}",
         "snn_pj": price["snn_pj"],
         "ann_pj": price["ann_pj"],
         "ratio": price["ratio"],
         "first_layer": price["choices"]["first_layer"],
         "synops": price["choices"]["synops"],
+    }
+
+
+def _constant(price: dict[str, Any], count: str) -> dict[str, Any]:
+    return next(term["cost"] for term in price["convention"]["snn"] if term["count"] == count)
+
+
+def convention_row(price: dict[str, Any]) -> dict[str, Any]:
+    """One convention's totals and its bill: the lines of all layers added up, per mean sample."""
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    for item in price["items"]:
+        line = lines.setdefault((item["side"], item["what"]), {"events": 0.0, "pj": 0.0, "units": set()})
+        line["events"] += item["events"] / price["n_samples"]
+        line["pj"] += item["pj"]
+        line["units"].add(item["unit_pj"])
+    return {
+        "convention": price["convention"]["name"],
+        "title": price["convention"]["title"],
+        "snn_pj": price["snn_pj"],
+        "ann_pj": price["ann_pj"],
+        "ratio": price["ratio"],
+        "scope": price["scope"],
+        "items": [
+            {
+                "side": side,
+                "what": what,
+                "events": line["events"],
+                "unit_pj": line["units"].pop() if len(line["units"]) == 1 else None,
+                "pj": line["pj"],
+            }
+            for (side, what), line in lines.items()
+        ],
     }
 
 
@@ -233,6 +265,6 @@ STAGE = Stage(
     name="report",
     needs=("train", "convert", "refine", "quantize", "export", "simulate", "verify", "energy"),
     reads=("name", "seed", "data", "model", "refine", "quantize", "energy", "report"),
-    version=2,
+    version=3,
     run=run,
 )

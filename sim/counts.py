@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -137,7 +138,7 @@ def dense_macs(network: Network, connection: Connection, how: DenseMacs = "edge_
         raise BadInput(f"dense_macs: unknown count {how!r}; {did_you_mean(how, ('edge_exact', 'formula'))}")
     source = network[connection.source].shape
     if how == "edge_exact" or not isinstance(connection, Conv):
-        return int(fan_out(connection, source).sum())
+        return _synapses(connection, source, effective=False)
     positions = int(np.prod(connection.out_shape(source)[1:]))
     return connection.weight.size * positions
 
@@ -147,7 +148,7 @@ def n_synapses(network: Network, *, effective: bool = False) -> dict[Pair, int]:
     totals: dict[Pair, int] = {}
     for connection in network.connections:
         pair = (connection.source, connection.target)
-        here = int(fan_out(connection, network[connection.source].shape, effective=effective).sum())
+        here = _synapses(connection, network[connection.source].shape, effective=effective)
         totals[pair] = totals.get(pair, 0) + here
     return totals
 
@@ -161,6 +162,12 @@ def is_graded(network: Network, name: str) -> bool:
     """Whether the spikes of a population carry a payload, so that each synaptic operation is a MAC."""
     neuron = network[name].neuron
     return isinstance(neuron, Source) and neuron.payload_bits > 0
+
+
+@lru_cache(maxsize=128)
+def _synapses(connection: Connection, source: Shape, *, effective: bool) -> int:
+    """Synapses of a connection; kept, as every convention asks again. Connections never change."""
+    return int(fan_out(connection, source, effective=effective).sum())
 
 
 def _reach(source: int, target: int, conv: Conv, axis: int) -> np.ndarray:

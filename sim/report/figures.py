@@ -161,6 +161,33 @@ def energy_totals(report: Report) -> Drawing:
         return Drawing("energy_totals", caption, alt, _svg(figure))
 
 
+def audit(report: Report) -> Drawing:
+    """Bars that lead from the energy as usually reported to the audited one, under the first audited convention."""
+    a = report.audits[0]
+    scale = units.scale_of([max(a.usual_pj, a.audited_pj) * units.PICO])
+    rows, level = [("As usually reported", 0.0, a.usual_pj, "muted", "")], a.usual_pj
+    for step in a.steps:
+        rows.append((step.what.capitalize(), level, step.pj, "warm" if step.pj > 0 else "cool", "+"))
+        level += step.pj
+    rows.append(("Audited", 0.0, a.audited_pj, "accent", ""))
+    said = []
+    with _figure(0.75 + ROW_IN * len(rows)) as figure:
+        axes = figure.add_subplot()
+        for y, (name, start, length, colour, sign) in enumerate(rows):
+            left, width = (scale.value(pj * units.PICO) for pj in (start, length))
+            axes.barh(y, width, left=left, color=PALETTE[colour], height=0.62)
+            text = format(width, f"{sign if width else ''},.3g").replace("-", units.MINUS)
+            at = (max(left, left + width), y)
+            axes.annotate(text, at, xytext=(3, 0), textcoords="offset points", ha="left", va="center", fontsize=8)
+            said.append(f"{name}: {text} {scale.prefix}J")
+        _rows(axes, [name for name, *_ in rows], most=30)
+        right = max(start + max(length, 0.0) for _, start, length, *_ in rows)
+        axes.set_xlim(0, 1.25 * scale.value(right * units.PICO) or 1.0)
+        axes.set_xlabel(f"{a.convention}, per sample ({scale.prefix}J)")
+        caption = "Energy as usually reported, and audited: what the usual table leaves out or approximates."
+        return Drawing("audit", caption, f"{caption} {'; '.join(said)}.", _svg(figure))
+
+
 def timesteps(report: Report) -> Drawing:
     """Accuracy against T, with 95 % intervals; points at one T stand a little apart."""
     styles = {"converted_soft": ("muted", "s"), "converted_hard": ("warm", "D"), "refined": ("accent", "o")}
@@ -217,6 +244,8 @@ def draw(report: Report) -> dict[str, Drawing]:
     wanted: list[Callable[[Report], Drawing]] = [waterfall, activity, energy_layers]
     if all(e.snn_pj > 0 and e.ann_pj > 0 for e in report.energy):  # a logarithmic axis has no zero
         wanted.append(energy_totals)
+    if report.audits:
+        wanted.append(audit)
     if any(s is not None for t in report.timesteps for s in (t.converted_soft, t.converted_hard, t.refined)):
         wanted.append(timesteps)
     if report.drift:
@@ -259,9 +288,9 @@ def _bars(axes: Axes, values: list[float], colour: str | list[str], label: Calla
     axes.spines["bottom"].set_visible(False)
 
 
-def _rows(axes: Axes, names: list[str]) -> None:
-    """Name the rows, the first on top."""
-    axes.set_yticks(range(len(names)), [_short(name) for name in names])
+def _rows(axes: Axes, names: list[str], most: int = 26) -> None:
+    """Name the rows, the first on top; names of more than `most` characters are shortened."""
+    axes.set_yticks(range(len(names)), [_short(name, most) for name in names])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(names) - 0.5, -0.5)
 

@@ -53,6 +53,15 @@ def _blocks(report: Report) -> Iterator[str]:
     yield _bullets(prose.energy(report))
     yield table(tables.energy_layers(report))
     yield table(tables.energy_totals(report))
+    if report.audits:
+        yield "### As usually reported, and audited"
+        yield _bullets(prose.audit(report))
+        yield table(tables.audit(report))
+    if report.conventions:
+        yield "### Every convention"
+        yield table(tables.conventions(report))
+        yield table(tables.bills(report))
+        yield _bullets(prose.conventions(report))
     if report.drift:
         yield "## Drift and refinement"
         yield table(tables.drift(report))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from . import units
-from .schema import Energy, Report, Score
+from .schema import Energy, NeuroBench, Report, Score
 from .tables import STEP_TITLES, operations
 
 
@@ -76,6 +76,37 @@ def energy(report: Report, conventions: Sequence[Energy] | None = None) -> list[
             f"{units.joules(e.snn_pj)}; the ANN's {units.count(dense)} MACs are {units.joules(e.ann_pj)}.{times}"
         )
     return lines
+
+
+def conventions(report: Report) -> list[str]:
+    """Whether conventions disagree on which of the two networks costs less, NeuroBench's metrics, and every scope."""
+    if not report.conventions:
+        return []
+    lines = [f"Conventions do not agree: {conflict}." for conflict in report.conflicts]
+    if not lines and any(c.ann_pj is not None for c in report.conventions):
+        lines.append("All conventions that define an ANN agree on which of the two networks costs less.")
+    if report.neurobench is not None:
+        lines.append(neurobench(report.neurobench))
+    return lines + [_sentence(c.scope) for c in report.conventions]
+
+
+def neurobench(n: NeuroBench) -> str:
+    """NeuroBench's metrics in one sentence."""
+    return (
+        f"NeuroBench's metrics, per sample: {units.count(n.effective_macs)} effective MACs, "
+        f"{units.count(n.effective_acs)} effective ACs, {units.count(n.dense)} dense operations; footprint "
+        f"{n.footprint_bytes:,} bytes; connection sparsity {units.percent(n.connection_sparsity)}, activation sparsity "
+        f"{units.percent(n.activation_sparsity)}."
+    )
+
+
+def audit(report: Report) -> list[str]:
+    """How far the audited energy is from the one usually reported."""
+    return [
+        f"{a.convention}: {units.joules(a.usual_pj)} as usually reported, {units.joules(a.audited_pj)} audited; "
+        f"the ANN as usually reported {units.joules(a.ann_usual_pj)}."
+        for a in report.audits
+    ]
 
 
 def scope(report: Report) -> str:

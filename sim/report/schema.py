@@ -162,6 +162,73 @@ class Energy(_Value):
     synops: Literal["stored", "effective"]
 
 
+class Item(_Value):
+    """One line of a bill, all layers together: events of one mean sample, their cost each, and their energy in pJ.
+
+    side: the spiking network or the ANN. unit_pj: null where it differs between layers.
+    """
+
+    side: Literal["snn", "ann"]
+    what: Text
+    events: Amount
+    unit_pj: Amount | None
+    pj: Amount
+
+
+class Convention(_Value):
+    """What the network costs under one convention, in pJ per mean sample. ann_pj: null where it defines no ANN.
+
+    ratio: ANN / SNN; null without an ANN or where the SNN total is zero. scope: what the figures leave out.
+    """
+
+    convention: Text
+    title: Text
+    snn_pj: Amount
+    ann_pj: Amount | None
+    ratio: float | None
+    scope: Text
+    items: tuple[Item, ...]
+
+
+class AuditStep(_Value):
+    """What one correction adds to a mean sample, in pJ; may be negative."""
+
+    what: Text
+    pj: float
+
+
+class Audit(_Value):
+    """From the energy as usually reported to the audited one, in pJ per mean sample.
+
+    ann_usual_pj: the ANN as usually reported.
+    """
+
+    convention: Text
+    usual_pj: Amount
+    steps: tuple[AuditStep, ...]
+    audited_pj: Amount
+    ann_usual_pj: Amount
+
+    @model_validator(mode="after")
+    def _steps_lead_from_one_to_the_other(self) -> Audit:
+        end = self.usual_pj + sum(step.pj for step in self.steps)
+        largest = max([self.usual_pj, *(abs(step.pj) for step in self.steps)])
+        if not math.isclose(end, self.audited_pj, rel_tol=1e-6, abs_tol=1e-6 * largest + 1e-9):
+            raise ValueError(f"{self.convention}: audited_pj is {self.audited_pj}, usual and steps add up to {end}")
+        return self
+
+
+class NeuroBench(_Value):
+    """NeuroBench's metrics, means per sample: counts and bytes, no joules."""
+
+    effective_macs: Amount
+    effective_acs: Amount
+    dense: Count
+    footprint_bytes: Count
+    connection_sparsity: Fraction
+    activation_sparsity: Fraction
+
+
 class Drift(_Value):
     """How far one layer of the converted network had drifted from its ANN, and the weight refinement gave it."""
 
@@ -220,6 +287,10 @@ class Report(_Value):
     layers: Annotated[tuple[Layer, ...], Field(min_length=1)]
     energy: Annotated[tuple[Energy, ...], Field(min_length=1)]
     scope: Text
+    conventions: tuple[Convention, ...] = ()
+    conflicts: tuple[Text, ...] = ()
+    audits: tuple[Audit, ...] = ()
+    neurobench: NeuroBench | None = None
     drift: tuple[Drift, ...] = ()
     timesteps: tuple[Timesteps, ...] = ()
     anytime: tuple[AnyTime, ...] = ()
@@ -229,6 +300,7 @@ class Report(_Value):
     @model_validator(mode="after")
     def _numbers_agree(self) -> Report:
         problems = [*_waterfall_problems(self), *_layer_problems(self), *_energy_problems(self)]
+        problems += _convention_problems(self)
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -356,6 +428,24 @@ def _energy_problems(report: Report) -> Iterator[str]:
             yield f"energy: {e.convention}: ann_pj is {e.ann_pj}, {dense} MACs at {e.mac_pj} pJ are {e.mac_pj * dense}"
         if (e.ratio is None) != (e.snn_pj == 0) or (e.ratio is not None and not _equal(e.ratio, e.ann_pj / e.snn_pj)):
             yield f"energy: {e.convention}: ratio is {e.ratio}, but must be ann_pj / snn_pj (null if snn_pj is 0)"
+
+
+def _convention_problems(report: Report) -> Iterator[str]:
+    names = [c.convention for c in report.conventions]
+    if len(set(names)) != len(names):
+        yield f"conventions: names are not unique: {names}"
+    for c in report.conventions:
+        for side, total in (("snn", c.snn_pj), ("ann", c.ann_pj)):
+            lines = sum(item.pj for item in c.items if item.side == side)
+            if not _equal(total or 0.0, lines):
+                yield f"conventions: {c.convention}: {side}_pj is {total}, its items add up to {lines}"
+        expected = c.ann_pj / c.snn_pj if c.snn_pj and c.ann_pj is not None else None
+        if (c.ratio is None) != (expected is None) or (expected is not None and not _equal(c.ratio or 0.0, expected)):
+            yield f"conventions: {c.convention}: ratio is {c.ratio}, but must be ann_pj / snn_pj (null without either)"
+    for e in report.energy:
+        same = next((c for c in report.conventions if c.convention == e.convention), None)
+        if same is not None and not _equal(same.snn_pj, e.snn_pj):
+            yield f"conventions: {e.convention}: snn_pj is {same.snn_pj}, in energy it is {e.snn_pj}"
 
 
 def _explain(error: ValidationError, where: str) -> str:

@@ -195,6 +195,78 @@ def energy_totals(report: Report) -> Table:
     )
 
 
+def conventions(report: Report) -> Table:
+    """The same counts under every convention, side by side."""
+    amounts = [amount for c in report.conventions for amount in (c.snn_pj, c.ann_pj) if amount]
+    scale = units.scale_of([min(amounts, default=0.0) * units.PICO])
+    rows = tuple(
+        (
+            c.convention,
+            scale.text(c.snn_pj * units.PICO),
+            NONE if c.ann_pj is None else scale.text(c.ann_pj * units.PICO),
+            units.ratio(c.ratio),
+            c.title,
+        )
+        for c in report.conventions
+    )
+    return Table(
+        "conventions",
+        "The same counts under every convention: energy per sample. A dash: the convention defines no ANN. Each row "
+        "has a scope of its own, below; two rows are not two measurements of one thing.",
+        ("Convention", f"SNN ({scale.prefix}J)", f"ANN ({scale.prefix}J)", "ANN / SNN", "What it is"),
+        "lrrrp",
+        rows,
+    )
+
+
+def bills(report: Report) -> Table:
+    """What every convention charges the spiking network for: events times cost."""
+    rows = tuple(
+        (
+            c.convention,
+            item.what,
+            units.count(item.events),
+            "by memory size" if item.unit_pj is None else f"{item.unit_pj:,.5g}",
+            units.joules(item.pj),
+        )
+        for c in report.conventions
+        for item in c.items
+        if item.side == "snn" and item.events
+    )
+    return Table(
+        "bills",
+        "What each convention charges the spiking network for, per sample, all layers together.",
+        ("Convention", "What", "Events", "pJ each", "Energy"),
+        "llrrr",
+        rows,
+    )
+
+
+def audit(report: Report) -> Table:
+    """From the energy as usually reported to the audited one, step by step, one column per convention."""
+    scale = units.scale_of([min((a.usual_pj for a in report.audits if a.usual_pj), default=0.0) * units.PICO])
+
+    def signed(pj: float) -> str:
+        text = scale.text(abs(pj) * units.PICO)
+        return text if pj == 0 else f"{'+' if pj > 0 else units.MINUS}{text}"
+
+    steps = zip(*(a.steps for a in report.audits), strict=True)
+    rows = (
+        ("As usually reported", *(scale.text(a.usual_pj * units.PICO) for a in report.audits)),
+        *((columns[0].what.capitalize(), *(signed(step.pj) for step in columns)) for columns in steps),
+    )
+    return Table(
+        "audit",
+        "From the energy as papers usually report it to the audited one, per sample. As usually reported: the dense "
+        "MACs of the first layer, once, and firing rate times dense operations of the layers that follow, padding "
+        "included; no pooling, no residual additions, no biases, no neuron updates.",
+        ("Step", *(f"{a.convention} ({scale.prefix}J)" for a in report.audits)),
+        "l" + "r" * len(report.audits),
+        rows,
+        ("Audited", *(scale.text(a.audited_pj * units.PICO) for a in report.audits)),
+    )
+
+
 def timesteps(report: Report) -> Table:
     """Accuracy against T, each with n and interval."""
 
@@ -210,8 +282,9 @@ def timesteps(report: Report) -> Table:
 
 
 def anytime(report: Report) -> Table:
-    """Accuracy, operations and energy of the deployed integers against T."""
-    conventions = list(report.anytime[0].energy_pj)
+    """Accuracy, operations and energy of the deployed integers against T, under the conventions shown in detail."""
+    shown = {e.convention for e in report.energy}
+    conventions = [name for name in report.anytime[0].energy_pj if name in shown]
     scales = {n: units.scale_of([row.energy_pj[n] * units.PICO for row in report.anytime]) for n in conventions}
     rows = tuple(
         (

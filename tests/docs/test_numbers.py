@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-from spikeport.hw import CHIPS, NEVER_FIRES, arithmetic
+from spikeport.hw import CHIPS, NEVER_FIRES, BadInput, arithmetic
 from spikeport.models.datasets import DATASETS
-from spikeport.sim import CONVENTIONS, constants
+from spikeport.sim import CONVENTIONS, Choices, numbers
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "numbers.md").read_text(encoding="utf-8")
@@ -36,26 +36,20 @@ def test_every_range_of_every_chip_is_in_the_table(name):
     assert documented == ranges
 
 
-def test_operation_energies_are_the_constants():
-    _, table = rows("operation")
-    documented = {row[0]: float(row[1]) for row in table if row[2].startswith("`")}
-    assert documented == {
-        "fp32 add": constants.FP32_ADD.value,
-        "fp32 multiply": constants.FP32_MULTIPLY.value,
-        "int8 add": constants.INT8_ADD.value,
-        "int8 multiply": constants.INT8_MULTIPLY.value,
-    }
-    for constant in (constants.FP32_ADD, constants.INT8_MULTIPLY):
-        assert f"{constant.node} nm, {constant.voltage} V; kind: {constant.kind}" in TEXT
-        assert re.search(r"doi (\S+),", constant.source).group(1) in TEXT
+def test_the_generated_tables_are_what_the_code_generates():
+    assert numbers.rewrite(TEXT) == TEXT, f"run the command in {numbers.BEGIN}"
 
 
-def test_the_conventions_that_exist_are_in_the_table():
-    _, table = rows("convention")
-    documented = {row[0].strip("`"): (float(row[1]), float(row[2]), float(row[3])) for row in table}
-    assert documented == {
-        name: (c.ac.value, c.mac.value, round(c.mac.value / c.ac.value, 1)) for name, c in CONVENTIONS.items()
-    }
+def test_a_document_without_its_marks_is_refused():
+    with pytest.raises(BadInput, match="restore the marks"):
+        numbers.rewrite(TEXT.replace(numbers.END, ""))
+
+
+def test_every_convention_and_every_choice_is_in_the_text():
+    for name in CONVENTIONS:
+        assert f"**`{name}`**" in TEXT
+    documented = {row[0].split(":")[0].strip("`") for row in rows("choice")[1] if row[0].startswith("`")}
+    assert documented == {field.name for field in dataclasses.fields(Choices)}
 
 
 def test_the_arithmetic_of_the_neuron_is_in_the_table():

@@ -180,3 +180,14 @@ def test_priced_operations_are_the_peers_totals(graded: Case) -> None:
         totals[peer["neurobench_operation"]] += peer["neurobench_effective"]
     assert report.macs_per_sample == pytest.approx(totals["MAC"] / trace.n_samples)
     assert report.acs_per_sample == pytest.approx(totals["AC"] / trace.n_samples)
+
+
+def test_neurobench_metrics_are_its_own_totals(binary: Case, graded: Case) -> None:
+    for net, trace, peers in (binary, graded):
+        metrics = sim.neurobench(net, trace.counts)
+        layers = peers["layers"].values()
+        effective = {"MAC": metrics.effective_macs, "AC": metrics.effective_acs}
+        for operation, mean in effective.items():
+            total = sum(p["neurobench_effective"] for p in layers if p["neurobench_operation"] == operation)
+            assert mean == pytest.approx(total / trace.n_samples)
+        assert metrics.dense * trace.n_samples == sum(p["neurobench_dense"] for p in layers)

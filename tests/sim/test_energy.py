@@ -14,31 +14,17 @@ from spikeport import hw, sim
 from spikeport.sim.constants import FP32_ADD, FP32_MULTIPLY, INT8_ADD, INT8_MULTIPLY
 
 from .networks import dense_chain, network, runs
+from .pricing import counts_of
 
 PJ_PER_MJ = 1e9
 PJ_PER_UJ = 1e6
-
-
-def counts_of(net: hw.Network, synops: dict[tuple[str, str], int]) -> sim.Counts:
-    """Counts of one sample with the given totals, all at the first timestep."""
-
-    def table(value: int) -> torch.Tensor:
-        cells = torch.zeros(net.n_steps, 1, dtype=torch.int64)
-        cells[0, 0] = value
-        return cells
-
-    return sim.Counts(
-        spikes={p.name: table(0) for p in net.populations},
-        synops={pair: table(value) for pair, value in synops.items()},
-        synops_effective={pair: table(value) for pair, value in synops.items()},
-    )
 
 
 @pytest.mark.parametrize(
     ("giga_acs", "giga_macs", "millijoule"),
     [(0.10, 0.14, 0.734), (0.50, 2.75, 13.10), (1.69, 0.20, 2.441), (0.0, 1.82, 8.372)],
 )
-def test_the_published_table_of_syops(giga_acs: float, giga_macs: float, millijoule: float) -> None:
+def test_e1_the_published_table_of_syops(giga_acs: float, giga_macs: float, millijoule: float) -> None:
     net = dense_chain([np.ones((1, 1), int)] * 2, payload_bits=8)
     counts = counts_of(net, {("in", "p0"): round(giga_macs * 1e9), ("p0", "p1"): round(giga_acs * 1e9)})
     report = sim.price(net, counts)
@@ -46,7 +32,7 @@ def test_the_published_table_of_syops(giga_acs: float, giga_macs: float, millijo
     assert (report.macs_per_sample, report.acs_per_sample) == (round(giga_macs * 1e9), round(giga_acs * 1e9))
 
 
-def test_the_firing_rate_is_not_charged_twice() -> None:
+def test_e3_the_firing_rate_is_not_charged_twice() -> None:
     # A published table multiplies by the rate again and prints 0.309 uJ and a ratio of 273.8.
     macs, rate = 18_390_000, 0.1366
     conv = hw.Conv(source="in", target="p", weight=np.ones((100, 1839, 1, 1), int))  # 183900 * 100 positions
@@ -168,19 +154,18 @@ def test_totals_are_the_sums_of_rows_and_int8_never_costs_more(case: tuple[hw.Ne
                                                        (INT8_ADD, INT8_MULTIPLY, "op_count_int8")])  # fmt: skip
 def test_a_mac_is_an_add_and_a_multiply(add: sim.Constant, multiply: sim.Constant, name: str) -> None:
     convention = sim.CONVENTIONS[name]
-    assert convention.mac.value == pytest.approx(add.value + multiply.value, abs=1e-12)
-    assert convention.ac == add
-    assert (convention.mac.kind, add.kind) == ("derived", "simulated")
+    ac, mac = convention.constant("acs"), convention.constant("graded_macs")
+    assert mac is not None
+    assert mac.value == pytest.approx(add.value + multiply.value, abs=1e-12)
+    assert ac == add
+    assert convention.constant("ann_macs") == mac
+    assert (mac.kind, add.kind) == ("derived", "simulated")
 
 
-@pytest.mark.parametrize("name", list(sim.CONVENTIONS))
-def test_every_constant_says_where_it_comes_from(name: str) -> None:
-    convention = sim.CONVENTIONS[name]
-    assert convention.name == name
-    for constant in (convention.ac, convention.mac):
-        assert "doi" in constant.source
-        assert constant.scope
-        assert (constant.unit, constant.voltage, constant.node) == ("pJ", 0.9, 45)
+@pytest.mark.parametrize("name", ["unit", "source", "scope"])
+def test_a_constant_says_its_unit_source_and_scope(name: str) -> None:
+    with pytest.raises(hw.BadInput, match=f"empty {name}"):
+        replace(FP32_ADD, **{name: " "})
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.1])
@@ -191,12 +176,12 @@ def test_a_constant_that_is_no_energy_is_refused(value: float) -> None:
 
 def test_a_convention_in_another_unit_is_refused() -> None:
     with pytest.raises(hw.BadInput, match="mine: constants of a convention are in pJ, got 'nJ'"):
-        sim.Convention(name="mine", title="mine", ac=replace(FP32_ADD, unit="nJ"), mac=FP32_ADD)
+        sim.operation_counts("mine", "mine", ac=replace(FP32_ADD, unit="nJ"), mac=FP32_ADD)
 
 
 def test_a_convention_of_ones_own_prices_as_well() -> None:
     net, counts = small_net()
-    mine = sim.Convention(name="mine", title="mine", ac=replace(FP32_ADD, value=2.0), mac=replace(FP32_ADD, value=3.0))
+    mine = sim.operation_counts("mine", "mine", ac=replace(FP32_ADD, value=2.0), mac=replace(FP32_ADD, value=3.0))
     assert sim.price(net, counts, mine).snn_pj == pytest.approx((78 * 3 + 78 * 2) / 2)
 
 
@@ -208,6 +193,8 @@ def test_a_convention_of_ones_own_prices_as_well() -> None:
         ({"first_macs": "event"}, "unknown first_macs 'event'; did you mean 'events'"),
         ({"synops": "store"}, "unknown synops 'store'; did you mean 'stored'"),
         ({"ann_macs": "formulae"}, "unknown ann_macs 'formulae'; did you mean 'formula'"),
+        ({"active": "fire"}, "unknown active 'fire'; did you mean 'fired'"),
+        ({"errata": "print"}, "unknown errata 'print'; did you mean 'printed'"),
     ],
 )
 def test_unknown_names_suggest_the_nearest(arguments: dict[str, Any], message: str) -> None:

@@ -77,6 +77,32 @@ def energy_rows(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def convention_rows(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first detailed convention again, with its bill, and one that defines no ANN."""
+    energy = energy_rows(layers)[0]
+    macs, acs = (sum(row["synops"] for row in layers if row["is_mac"] == is_mac) for is_mac in (True, False))
+    dense = sum(row["dense_macs"] for row in layers)
+    items = [
+        {"side": "snn", "what": "AC", "events": acs, "unit_pj": 0.9, "pj": acs * 0.9},
+        {"side": "snn", "what": "MAC", "events": macs, "unit_pj": 4.6, "pj": macs * 4.6},
+        {"side": "ann", "what": "MAC of the ANN", "events": dense, "unit_pj": 4.6, "pj": dense * 4.6},
+    ]
+    kept = {key: energy[key] for key in ("convention", "snn_pj", "ann_pj", "ratio")}
+    chip = {"side": "snn", "what": "weight read", "events": 10.0, "unit_pj": None, "pj": 250.0}
+    return [
+        {**kept, "title": "operation counts", "scope": "excluded: memory", "items": items},
+        {
+            "convention": "chip",
+            "title": "a chip",
+            "snn_pj": 250.0,
+            "ann_pj": None,
+            "ratio": None,
+            "scope": "excluded: static power",
+            "items": [chip],
+        },
+    ]
+
+
 def network_facts() -> dict[str, Any]:
     shapes = {"input": [1, 8, 8], "conv1": [16, 8, 8], "conv2": [32, 4, 4], "conv3": [32, 4, 4], "readout": [10]}
     neuron = {"v_decay": 128, "i_decay": 4096, "v_th_mant": 1842}
@@ -118,6 +144,25 @@ def example() -> dict[str, Any]:
         "energy": energy_rows(layers),
         "scope": "arithmetic of synaptic operations only; excluded: neuron updates and biases, memory access, spike "
         "routing, input and output, static power",
+        "conventions": convention_rows(layers),
+        "conflicts": ["the SNN costs less than the ANN under op_count_fp32, and more under another"],
+        "audits": [
+            {
+                "convention": "op_count_fp32",
+                "usual_pj": 150_000.0,
+                "steps": [{"what": "neuron updates", "pj": 60_000.0}, {"what": "events counted", "pj": -2000.0}],
+                "audited_pj": 208_000.0,
+                "ann_usual_pj": 930_000.0,
+            }
+        ],
+        "neurobench": {
+            "effective_macs": 15_212.25,
+            "effective_acs": 120_807.125,
+            "dense": 794_880,
+            "footprint_bytes": 33_000,
+            "connection_sparsity": 0.07,
+            "activation_sparsity": 0.842,
+        },
         "drift": [
             {"layer": "conv1", "drift": 0.0831, "weight": 0.1127},
             {"layer": "conv2", "drift": 0.2415, "weight": 0.3276},

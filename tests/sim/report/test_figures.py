@@ -18,7 +18,7 @@ def words(drawing: figures.Drawing) -> list[str]:
 
 def test_every_figure_is_valid_svg_with_text_and_a_description(report: Report):
     drawings = figures.draw(report)
-    assert list(drawings) == ["waterfall", "activity", "energy_layers", "energy_totals", "timesteps", "drift"]
+    assert list(drawings) == ["waterfall", "activity", "energy_layers", "energy_totals", "audit", "timesteps", "drift"]
     for key, drawing in drawings.items():
         assert drawing.key == key
         assert len(words(drawing)) > 4
@@ -44,7 +44,7 @@ def test_layer_figures_show_the_numbers_of_the_json(report: Report):
 
 
 def test_figures_without_numbers_are_left_out(values: dict[str, Any]):
-    values["drift"] = []
+    values |= {"drift": [], "audits": []}
     for row in values["timesteps"]:
         row |= {"converted_soft": None, "converted_hard": None, "refined": None}
     assert list(figures.draw(parse(values))) == ["waterfall", "activity", "energy_layers", "energy_totals"]
@@ -56,7 +56,15 @@ def test_a_network_that_never_spikes_is_still_drawn(values: dict[str, Any]):
         row["energy_pj"] = dict.fromkeys(row["energy_pj"], 0.0)
     for e in values["energy"]:
         e |= {"snn_pj": 0.0, "ratio": None}
+    values["conventions"] = []
     assert "energy_totals" not in figures.draw(parse(values))
+
+
+def test_the_audit_shows_every_step_with_its_sign(report: Report):
+    shown = words(figures.audit(report))
+    for text in ("As usually reported", "150", "Neuron updates", "+60", "Events counted", "\u22122", "Audited", "208"):
+        assert text in shown
+    assert "Events counted: \u22122 nJ" in figures.audit(report).alt
 
 
 @pytest.mark.parametrize("name", ["a$b$c", "x_{1}", "<b>&", "鬼", "a_very_long_layer_name_" * 4, "-->"])
@@ -74,6 +82,7 @@ def test_many_layers_and_conventions_can_be_drawn(values: dict[str, Any]):
     more = [{**first, "name": f"layer{i}", "energy_pj": dict(first["energy_pj"])} for i in range(30)]
     values["layers"] += more
     values["network"]["synapses"] += 30 * first["synapses"]
+    values["conventions"] = []
     copies = [{**values["energy"][0], "convention": f"op_count_fp32 copy {i}"} for i in range(3)]
     values["energy"] += copies
     for row in values["layers"]:

@@ -210,6 +210,7 @@ def test_an_snn_without_energy_has_no_ratio(values: dict[str, Any]):
         row |= {"synops": 0.0, "synops_effective": 0.0, "energy_pj": dict.fromkeys(row["energy_pj"], 0.0)}
     for e in values["energy"]:
         e |= {"snn_pj": 0.0, "ratio": None}
+    values["conventions"] = []
     assert parse(values).energy[0].ratio is None
     values["energy"][0]["ratio"] = 1.0
     refused(values, "null if snn_pj is 0")

@@ -46,7 +46,7 @@ def all_tables(report: Report) -> list[tables.Table]:
     return [
         tables.waterfall(report), tables.timesteps(report), tables.activity(report), tables.energy_layers(report),
         tables.energy_totals(report), tables.drift(report), tables.notices(report), tables.populations(report),
-        tables.versions(report),
+        tables.versions(report), tables.conventions(report), tables.bills(report), tables.audit(report),
     ]  # fmt: skip
 
 
@@ -295,9 +295,9 @@ def test_every_figure_has_a_description_and_every_table_a_caption(page_text: str
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     labels = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-labelledby")]
-    assert len(labels) == page.tags.count("figure") == 6
+    assert len(labels) == page.tags.count("figure") == 7
     assert all(part in ids for label in labels for part in (label or "").split())
-    assert page.tags.count("caption") == page.tags.count("table") == 9
+    assert page.tags.count("caption") == page.tags.count("table") == 12
     assert ("html", "lang", "en") in page.attributes
 
 
