@@ -13,11 +13,7 @@ from typing import Annotated
 
 import typer
 
-<<<<<<< HEAD
-from . import cli_compare, cli_deploy, cli_events, cli_fit, cli_maps, cli_preflight, cli_tools
-=======
-from . import cli_capsule, cli_compare, cli_deploy, cli_events, cli_maps, cli_preflight, cli_tools
->>>>>>> d4e5125 (Replay capsule: one zip that repeats a run's spikes, and an independent simulator that agrees)
+from . import cli_capsule, cli_compare, cli_deploy, cli_events, cli_fit, cli_maps, cli_preflight, cli_tools
 from .allocator import keep_pages
 from .cli_common import More, Out, Quiet, RecipeFile, Settings, say, table, told
 from .cli_run import CONTINUE, finish, show_anytime
@@ -200,8 +196,5 @@ cli_preflight.register(app)
 cli_maps.register(app)
 cli_events.register(app)
 cli_compare.register(app)
-<<<<<<< HEAD
 cli_fit.register(app)
-=======
 cli_capsule.register(app)
->>>>>>> d4e5125 (Replay capsule: one zip that repeats a run's spikes, and an independent simulator that agrees)
