@@ -7,8 +7,9 @@ the deployed network, counted one by one, and the arithmetic of its neurons. The
 Arithmetic of a neuron, our composition: one AC to compare with the threshold at every timestep, one AC for a bias, one
 MAC for each of its two states that decays by a fraction.
 
-Pooling and residual additions are told by their synapses: kernels of equal weights per channel, and one-to-one synapses.
-A file that holds only a chain carries its shortcuts as further channels of its convolutions; there they count as layers.
+Pooling and residual additions are told by their synapses: kernels of equal weights per channel, and one-to-one
+synapses. A file that holds only a chain carries its shortcuts as further channels of its convolutions; there they count
+as layers.
 """
 
 from __future__ import annotations
