@@ -42,6 +42,7 @@ def load(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise BadInput(f"recipe {path}: holds a {type(values).__name__}; a recipe is a mapping of section: settings")
+    values = _unshared(values)
     for override in overrides:
         _apply(values, override)
     values.setdefault("name", path.stem)
@@ -112,6 +113,13 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     if get_origin(annotation) in (Union, UnionType, Annotated):
         return next((found for arm in get_args(annotation) if (found := _model_in(arm))), None)
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _unshared(values: Any) -> Any:
+    """A copy in which what YAML's aliases share is there once for each of them, so that one can be changed alone."""
+    if isinstance(values, dict):
+        return {key: _unshared(value) for key, value in values.items()}
+    return [_unshared(value) for value in values] if isinstance(values, list) else values
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

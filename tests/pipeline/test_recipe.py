@@ -118,6 +118,11 @@ def test_an_override_that_is_no_assignment_is_refused(written, override):
         written("", override)
 
 
+def test_an_override_changes_one_of_the_sections_that_share_an_alias(written):
+    recipe = written("train: &same {epochs: 5, batch_size: 8}\nquantize: *same", "quantize.epochs=2")
+    assert (recipe.train.epochs, recipe.quantize.epochs, recipe.quantize.batch_size) == (5, 2, 8)
+
+
 def test_an_override_below_a_value_is_refused(written):
     with pytest.raises(BadInput, match=r"train\.lr is 0\.1, not a section"):
         written("train: {lr: 0.1}", "train.lr.x=1")
