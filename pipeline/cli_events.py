@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..models.events.recording import Recording, Recordings
-    from .sections import Data, Frames
+    from .data_section import Data, Frames
 
 DEFAULT_T = 8
 """Frames of a recording that is shown without a recipe."""
@@ -86,8 +86,8 @@ def show_events(
 
 def _data(source: str, changes: list[str], root: Path | None) -> tuple[Data, Frames]:
     """What is shown, and in which frames: a recipe's, or a data set's in `DEFAULT_T` frames of equal time."""
+    from .data_section import Data, Frames
     from .recipe import load
-    from .sections import Data, Frames
 
     if source.endswith((".yaml", ".yml")) or Path(source).is_file():
         data = load(source, changes).data

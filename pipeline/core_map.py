@@ -19,34 +19,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from ..hw.placement import RESOURCES, Placement
+from .drawing import COLOURS, DPI, LINE, MUTED, SETTINGS
 from .files import write_bytes
 
 SUFFIXES = (".png", ".svg")
-COLOURS = (
-    "#1f5fa8", "#b4531a", "#3a8a7d", "#8a4fa3", "#c2902b", "#5f6b7a", "#d1495b", "#4f9d3a", "#2fa3c7", "#7a4b2a",
-)  # fmt: skip
-"""One per population, in their order; a population beyond the last takes them up again, hatched."""
-
-INK, MUTED, LINE = "#1d2430", "#5f6b7a", "#d5dae1"
 PER_ROW = 16
 """Cores in a row of a chip."""
 CHIPS_PER_ROW = 4
 CHIP_IN = (3.4, 1.9)
 """Width and height of a chip, in inches."""
-DPI = 150
 GAP = 0.12
 """Between two squares, of a square's side."""
-
-_SETTINGS: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "spikeport",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
-    "text.color": INK,
-    "legend.frameon": False,
-}
 
 
 def write(placement: Placement, path: Path, title: str) -> None:
@@ -56,7 +39,7 @@ def write(placement: Placement, path: Path, title: str) -> None:
 
 def draw(placement: Placement, title: str, suffix: str) -> bytes:
     """The picture's bytes. suffix: one of `SUFFIXES`."""
-    with mpl.rc_context({**mpl.rcParamsDefault, **_SETTINGS}):
+    with mpl.rc_context({**mpl.rcParamsDefault, **SETTINGS}):
         figure, content = _figure(placement, title), io.BytesIO()
         if suffix == ".svg":
             FigureCanvasSVG(figure).print_svg(content, metadata={"Date": None, "Creator": None})

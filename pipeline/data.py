@@ -15,9 +15,10 @@ from ..models.datasets import DATASETS, Images, Samples, load, load_recordings, 
 from ..models.events import cache, frames, saccades
 from ..models.events.recording import Recordings
 from .adopt.source import teacher_of
+from .data_section import Data, Folds
 from .notices import notice
 from .protocols import few_per_class, with_label_noise
-from .sections import Data, Folds, Recipe
+from .sections import Recipe
 
 S_co = TypeVar("S_co", bound=Samples, covariant=True)
 PARTS = ("train", "test")

@@ -10,8 +10,8 @@ from torch import nn
 from ..hw import Source
 from ..models import ConvWire, GraphNet, IdentityWire, LinearWire, Synapses
 from ..models.integer import IntegerNode
+from .data_section import Frames
 from .scales import Scales
-from .sections import Frames
 
 
 def notice(layer: str, what: str, why: str, way_out: str) -> dict[str, str]:

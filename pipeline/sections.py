@@ -8,24 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from ..hw import BadInput
-
-Scalar = bool | int | float | str | None
-
-Count = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[int, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0)]
-Decay = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Precision = Literal["fp32", "bf16"]
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, strict about types, no unknown keys, no NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+from .data_section import Data
+from .section import Count, Decay, Fraction, NotNegative, Precision, Rate, Scalar, Section
 
 
 class Augment(Section):
@@ -39,86 +26,6 @@ class Augment(Section):
     flip: bool = False
     cutout: NotNegative = 0
     roll: NotNegative = 0
-
-
-class Frames(Section):
-    """How recordings of an event camera become frames, see `models/events/frames.py`."""
-
-    T: Count
-    by: Literal["time", "count"] = "time"
-    until_us: Count | None = None
-    size: Count | None = None
-    fit: Literal["crop", "scale"] = "crop"
-    levels: Annotated[int, Field(ge=1, le=255)] = 1
-
-
-class Saccades(Section):
-    """How still images are shown to a simulated event camera, see `models/events/saccades.py`."""
-
-    amplitude: Annotated[int, Field(ge=1, le=64)] = 2
-    period_us: Count = 100_000
-    threshold: Annotated[float, Field(ge=0.01, lt=10)] = 0.2
-
-
-class Folds(Section):
-    """Recordings of training and test set together, divided anew: fold `test` of `of` is the test set.
-
-    seed: of the division, which gives every fold its share of each class.
-    """
-
-    of: Annotated[int, Field(ge=2)]
-    test: NotNegative = 0
-    seed: NotNegative = 0
-
-    @model_validator(mode="after")
-    def _is_one_of_them(self) -> Folds:
-        if self.test >= self.of:
-            raise ValueError(f"test is {self.test}, but the folds are 0..{self.of - 1}")
-        return self
-
-
-class Stills(Section):
-    """Still images of the same classes beside recordings; the train stage's ANN learns from these.
-
-    name, root: as of `Data`. validation, limit: images held out of training, and of the rest so many at most. Images of
-    which a recording is known to be in the validation or test set are left out of both.
-    """
-
-    name: str
-    root: Annotated[Path, Field(strict=False)] | None = None
-    validation: Count = 200
-    limit: Count | None = None
-
-
-class Data(Section):
-    """Which data set. root: where its files are (None: the data set's default).
-
-    validation: images held out of training. train_limit, test_limit: use only the first so many images of the (seeded)
-    split; None uses all. per_class: of these, train on so many images of each class; None for all. label_noise: share
-    of the training labels that another class replaces (`pipeline/protocols.py`).
-
-    frames: of an event camera's recordings; images become recordings first, simulated by `saccades`. folds: divides
-    recordings anew. stills: images beside them.
-    """
-
-    name: str = "digits"
-    root: Annotated[Path, Field(strict=False)] | None = None
-    validation: Count = 200
-    train_limit: Count | None = None
-    test_limit: Count | None = None
-    per_class: Count | None = None
-    label_noise: Fraction = 0.0
-    frames: Frames | None = None
-    saccades: Saccades | None = None
-    folds: Folds | None = None
-    stills: Stills | None = None
-
-    @model_validator(mode="after")
-    def _belong_to_events(self) -> Data:
-        for name in ("saccades", "folds", "stills"):
-            if getattr(self, name) is not None and self.frames is None:
-                raise ValueError(f"{name} is given without frames; it belongs to recordings of events, give frames too")
-        return self
 
 
 class Model(Section):

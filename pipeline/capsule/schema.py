@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter
 
 from ...hw import BadInput
 from ..recipe import validated
-from ..sections import Section
+from ..section import Section
 
 FORMAT = 1
 """Version of the layout; `format` and `made_by` mean the same in every version."""

@@ -19,45 +19,32 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from ..drawing import COLOURS, DPI, INK, LINE, MUTED, SETTINGS
 from ..files import write_bytes
 from .table import teacher_was_tested_alike
 
-COLOURS = (
-    "#1f5fa8", "#b4531a", "#3a8a7d", "#8a4fa3", "#c2902b", "#5f6b7a", "#d1495b", "#4f9d3a", "#2fa3c7", "#7a4b2a",
-)  # fmt: skip
-"""One per method, in the order of the file; a method beyond the last takes them up again with a dashed line."""
-
 MARKERS = ("o", "s", "D", "^", "v", "P")
-"""One per T, in the same way."""
+"""One per T, in the order of the file."""
 
-INK, MUTED, LINE = "#1d2430", "#5f6b7a", "#d5dae1"
 PANELS = (
     ("T", "Timesteps T"),
     ("synops_per_image", "Synaptic operations per image"),
     ("train_seconds", "Training time per student (s)"),
 )
 SIZE_IN = (11.0, 4.4)
-DPI = 150
 SPREAD_OF_T = 0.6
 """Width over which the methods of one T are laid side by side, of the distance between two T."""
 
 _SETTINGS: Any = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "spikeport",
-    "text.parse_math": False,
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 9,
+    **SETTINGS,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": LINE,
     "axes.labelcolor": MUTED,
     "axes.formatter.use_mathtext": False,
-    "text.color": INK,
     "xtick.color": MUTED,
     "ytick.color": INK,
     "grid.color": LINE,
-    "legend.frameon": False,
 }
 
 Point = Mapping[str, Any]

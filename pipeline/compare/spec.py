@@ -25,7 +25,8 @@ from pydantic import Field, TypeAdapter
 from ...hw import BadInput, SpikeportError, did_you_mean
 from .. import chain
 from ..recipe import parse, parse_yaml, validated
-from ..sections import Count, NotNegative, Rate, Recipe, Scalar, Section
+from ..section import Count, NotNegative, Rate, Scalar, Section
+from ..sections import Recipe
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 FROM_LISTS = {"method": "methods", "options": "methods", "T": "T", "seed": "seeds"}

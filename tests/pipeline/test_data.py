@@ -28,8 +28,9 @@ from spikeport.pipeline.data import (
     shape_of,
     without_twins,
 )
+from spikeport.pipeline.data_section import Folds
 from spikeport.pipeline.recipe import parse
-from spikeport.pipeline.sections import Folds, Recipe
+from spikeport.pipeline.sections import Recipe
 
 CLASSES = (30, 17, 14)
 """Training images of each class of `scenes`; it has 4 test images of each beside."""
