@@ -1,8 +1,8 @@
 """What does the whole chain cost in accuracy, operations and time? Runs a recipe and keeps its report as a result.
 
-    python benchmarks/waterfall.py recipes/cifar10.yaml [--out runs]
+    python benchmarks/waterfall.py recipes/cifar10.yaml [--out runs] [--name cifar10]
 
-Writes benchmarks/results/waterfall-<recipe>.json: the run's report, the seconds and test accuracy of each stage, the
+Writes benchmarks/results/waterfall-<name>.json, by default the recipe's name: the run's report, the seconds and test accuracy of each stage, the
 recipe, machine and versions, and this script. A finished run is reused, so the script can be started after the run.
 """
 
@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--name")
     arguments = parser.parse_args()
     command = [sys.executable, "-m", "spikeport", "run", str(arguments.recipe), "--out", str(arguments.out)]
     subprocess.run(command, check=True)
@@ -58,7 +59,7 @@ def main() -> None:
         "script": Path(__file__).read_text(),
     }
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"waterfall-{recipe.name}.json"
+    path = RESULTS / f"waterfall-{arguments.name or recipe.name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(path)
 
