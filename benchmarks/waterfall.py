@@ -3,8 +3,8 @@
     python benchmarks/waterfall.py recipes/cifar10.yaml [--out runs] [--name cifar10]
 
 Writes benchmarks/results/waterfall-<name>.json, by default of the recipe's name: the run's report, the seconds and test
-accuracy of each stage, the recipe, machine and versions, and this script. A finished run is reused, so the script can be
-started after the run.
+accuracy of each stage, the recipe, machine and versions, and this script. A finished run is reused, so the script can
+be started after the run.
 """
 
 import argparse
