@@ -96,7 +96,7 @@ def _shared_words(taps: Taps, runs: Runs, n_rows: int, first: int, stop: int, wi
                 indices = np.sort((channels + places + rows).ravel())
                 bits[-1] += _sparse_bits(indices, width)
         total += nxtf.group_words(bits)
-        longest = max(longest, *map(nxtf.words, bits))
+        longest = max([longest, *map(nxtf.words, bits)])  # no list where the part reads nothing but padding
     return total, longest
 
 

@@ -72,7 +72,7 @@ def fits(net, population, grid, part, chip):
 @settings(max_examples=100, deadline=None)
 @given(mixed(), st.sampled_from(LAYOUTS), st.data())
 def test_a_smaller_part_takes_no_more(net, layout, data):
-    """Of all resources but NxTF's input axons, see the next test."""
+    """Of all resources but NxTF's input axons and memory, see the next tests."""
     _, rule = layout
     connection = data.draw(st.sampled_from(net.connections))
     shape = net[connection.target].shape
@@ -83,9 +83,22 @@ def test_a_smaller_part_takes_no_more(net, layout, data):
     large, small = (
         RULES[rule].load(connection, source, Grid(shape, sides), Part(start, sides), bits) for sides in (block, smaller)
     )
-    fields = ["compartments", "synapse_words", *(["input_axons"] if rule == "nengo" else [])]
+    fields = {
+        "nxtf": ["compartments"],
+        "nengo": ["compartments", "synapse_words", "input_axons"],
+        "loihi2": ["compartments", "synapse_words"],
+    }[rule]
     for field in fields:
         assert getattr(small, field) <= getattr(large, field), field
+
+
+def test_a_cut_can_raise_nxtfs_memory_because_fewer_columns_share_a_list():
+    """2 x 2 taps, padding 1, 5 columns to 6: half as many columns of targets, but one list of synapses more."""
+    connection = hw.Conv(source="a", target="b", weight=weights(1, 1, 2, 2), padding=(1, 1))
+    grids_of = [Grid((1, 4, 6), sides) for sides in ((1, 1, 6), (1, 1, 3))]
+    usage = [RULES["nxtf"].load(connection, (1, 3, 5), grid, Part((0, 0, 0), grid.block), 8) for grid in grids_of]
+    assert usage[1].compartments < usage[0].compartments
+    assert usage[1].synapse_words > usage[0].synapse_words
 
 
 def test_a_cut_can_raise_nxtfs_input_axons_because_only_one_core_may_share_an_axon():
@@ -307,3 +320,10 @@ def test_every_rule_of_every_chip_exists_and_every_limit_is_a_resource_of_a_core
     for chip in hw.CHIPS.values():
         assert set(chip.cores.rules) <= set(RULES)
         assert set(chip.cores.sources) == {"per_chip", *RESOURCES, "mesh"}
+
+
+def test_a_part_that_reads_nothing_but_padding_takes_no_synapses():
+    connection = hw.Conv(source="a", target="b", weight=weights(1, 1, 1, 1), padding=(2, 0))
+    grid = Grid((1, 5, 3), (1, 1, 3))
+    usage = RULES["nxtf"].load(connection, (1, 1, 3), grid, Part((0, 0, 0), (1, 1, 3)), 8)
+    assert (usage.synapse_words, usage.words_per_axon) == (0, 0)

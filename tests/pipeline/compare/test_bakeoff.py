@@ -134,10 +134,11 @@ def test_a_killed_comparison_continues_to_the_same_result(whole, file, tmp_path)
     assert process.wait() == -signal.SIGKILL
     lock = seen[0].parents[2] / ".lock"
     wait_for_end(int(lock.read_text()))
+    ended = bool(list(tmp_path.glob("tiny/none-*/*/refine/manifest.json")))  # it may have been quicker than its end
     result = bakeoff.run(load(file), tmp_path, quiet(), only=("none",))
     assert result.failures == []
     manifests = [json.loads(path.read_text()) for path in tmp_path.glob("tiny/none-*/*/refine/manifest.json")]
-    assert [manifest["continued"] for manifest in manifests] == [True]
+    assert [manifest["continued"] for manifest in manifests] == [not ended]
     (cell,) = lasting(tmp_path / "tiny")
     assert cell in lasting(whole[0])
 
