@@ -62,6 +62,8 @@ def _nxtf(connection: Connection, source: Shape, grid: Grid, part: Part, bits: i
     rows, columns = axes(connection, source, part)
     runs = columns.runs
     taps = tuple(pairs for pairs in rows.taps if pairs)
+    if not taps:  # the part reads nothing but padding
+        return _usage(part.size, 0, 0, longest=0, groups=1)
     total = longest = 0
     for _, first, stop in channel_groups(connection, part):
         group_total, group_longest = _shared_words(taps, runs, part.sides[1], first, stop, width)
@@ -96,7 +98,7 @@ def _shared_words(taps: Taps, runs: Runs, n_rows: int, first: int, stop: int, wi
                 indices = np.sort((channels + places + rows).ravel())
                 bits[-1] += _sparse_bits(indices, width)
         total += nxtf.group_words(bits)
-        longest = max([longest, *map(nxtf.words, bits)])  # no list where the part reads nothing but padding
+        longest = max(longest, *map(nxtf.words, bits))
     return total, longest
 
 
