@@ -19,22 +19,23 @@ BitsOf = Mapping[Connection, int]
 
 
 def needed_bits(weight: np.ndarray) -> int:
-    """Bits of the smallest format that holds every weight, at least 1; trailing zero bits all share are an exponent.
+    """Bits of the smallest format that holds every weight; trailing zero bits that all share are an exponent.
 
-    Unsigned where all have one sign, else two's complement: even weights in -256..254 need 8 bits, 0..255 need 8.
+    Unsigned where all have one sign, else two's complement: even weights in -256..254 need 8 bits, 0..255 need 8, zeros
+    none.
     """
     values = np.asarray(weight, dtype=np.int64)
     shared = int(np.bitwise_or.reduce(np.abs(values), axis=None))
     shift = max((shared & -shared).bit_length() - 1, 0)
     low, high = int(values.min()) >> shift, int(values.max()) >> shift
     if low >= 0 or high <= 0:
-        return max(high, -low, 1).bit_length()
+        return max(high, -low).bit_length()
     return 1 + max(high.bit_length(), (-low - 1).bit_length())
 
 
 def weight_bits(connection: Connection, given: BitsOf) -> int:
-    """Bits of one weight of a connection: what is given for it, else what its own weights need."""
-    return given.get(connection) or needed_bits(connection.weight)
+    """Bits of one weight of a connection: what is given for it, else what its own weights need, at least 1."""
+    return given.get(connection) or max(1, needed_bits(connection.weight))
 
 
 def loihi1_bits(bits: int) -> int:

@@ -28,7 +28,8 @@ from ...hw import (
     worst_sum,
 )
 from ...hw.arithmetic import DECAY_ONE
-from .memory import FORMULAS, NONE, Memory, of_population, weight_bits
+from ...hw.placement.weights import needed_bits
+from .memory import FORMULAS, NONE, Memory, of_population
 from .opening import AS_STORED, Reading, open_network
 
 
@@ -241,7 +242,7 @@ def _synapses(connection: Connection) -> SynapsesSummary:
         kind=kind,
         stored=weight.size,
         nonzero=int(np.count_nonzero(weight)),
-        bits=weight_bits(weight),
+        bits=needed_bits(weight),
         low=int(weight.min()),
         high=int(weight.max()),
         even=float(np.mean(weight % 2 == 0)),

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from ...hw import Cuba, Dense, Network, Population
+from ...hw.placement.weights import needed_bits
 
 BIAS_BITS = 16
 STATE_BITS = 24
@@ -51,23 +50,6 @@ class Memory:
 NONE = Memory(weights=0, delays=0, biases=0, states=0, in_flight=0)
 
 
-def weight_bits(weight: np.ndarray) -> int:
-    """Bits of the smallest format that holds every weight, trailing zero bits all of them share left out.
-
-    Unsigned where all have one sign, else two's complement: even weights in -256..254 need 8 bits, 0..255 need 8.
-    """
-    values = np.asarray(weight, dtype=np.int64)
-    low, high = int(values.min()), int(values.max())
-    if low == high == 0:
-        return 0
-    shared = int(np.bitwise_or.reduce(np.abs(values), axis=None))
-    shift = (shared & -shared).bit_length() - 1
-    low, high = low >> shift, high >> shift
-    if low >= 0 or high <= 0:
-        return max(high, -low).bit_length()
-    return 1 + max(high.bit_length(), (-low - 1).bit_length())
-
-
 def of_population(network: Network, population: Population) -> Memory:
     """Memory of a population and of the connections that lead to it."""
     incoming = network.incoming(population.name)
@@ -77,7 +59,7 @@ def of_population(network: Network, population: Population) -> Memory:
     delays = [c for c in incoming if isinstance(c, Dense) and c.delay.ndim]
     longest = max((c.max_delay for c in incoming if isinstance(c, Dense)), default=0)
     return Memory(
-        weights=sum(_bytes(c.weight.size * weight_bits(c.weight)) for c in incoming),
+        weights=sum(_bytes(c.weight.size * needed_bits(c.weight)) for c in incoming),
         delays=sum(_bytes(c.delay.size * DELAY_BITS) for c in delays),
         biases=_bytes(neuron.bias_mant.size * BIAS_BITS) if neuron.bias_mant.any() else 0,
         states=_bytes(population.size * 2 * STATE_BITS),

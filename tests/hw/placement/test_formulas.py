@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from spikeport import hw
 from spikeport.hw.placement import loihi2, nengo, nxtf
 from spikeport.hw.placement.taps import Axis
-from spikeport.hw.placement.weights import loihi1_bits, needed_bits
+from spikeport.hw.placement.weights import loihi1_bits, needed_bits, weight_bits
 
 KEYS = ("in_shape", "kernel", "stride", "same", "core", "input_axons", "synapses")
 NXTF_PARTITIONS = [  # of NxTF's own unit tests, with two filters, rows x columns x channels
@@ -151,11 +152,17 @@ def test_runs_of_a_wide_kernel_repeat_every_third_column():
 
 @pytest.mark.parametrize(
     ("weight", "bits"),
-    [([-256, 254], 8), ([0, 255], 8), ([-255, 0], 8), ([-2, 2], 2), ([-4, 2], 2), ([0, 0], 1), ([4, 8, 12], 2),
-     ([-10, 9], 5)],
+    [([-256, 254], 8), ([0, 255], 8), ([-255, 0], 8), ([-2, 2], 2), ([-4, 2], 2), ([0, 0], 0), ([4, 8, 12], 2),
+     ([-10, 9], 5), ([1], 1), ([-255, -1], 8), ([-128, 127], 8), ([-129, 3], 9), ([-1, 1], 2), ([64, 0], 1)],
 )  # fmt: skip
 def test_a_weight_takes_the_bits_of_its_range_without_the_zeros_all_share(weight, bits):
     assert needed_bits(np.array(weight)) == bits
+
+
+def test_a_synapse_on_a_core_takes_one_bit_at_least():
+    zeros = hw.Dense(source="a", target="b", weight=np.zeros((2, 3), np.int16))
+    assert weight_bits(zeros, {}) == 1
+    assert weight_bits(zeros, {zeros: 3}) == 3
 
 
 def test_loihi_1_has_no_format_of_7_bits():

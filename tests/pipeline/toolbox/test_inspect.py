@@ -67,15 +67,6 @@ def test_memory_follows_the_printed_formulas():
     assert memory.of_population(network, network["in"]) == memory.NONE
 
 
-@pytest.mark.parametrize(
-    ("weights", "bits"),
-    [([0], 0), ([1], 1), ([255, 0], 8), ([-255, -1], 8), ([-256, 254], 8), ([-128, 127], 8), ([-129, 3], 9),
-     ([-4, 4], 2), ([-1, 1], 2), ([64, 0], 1)],
-)  # fmt: skip
-def test_weight_bits(weights, bits):
-    assert memory.weight_bits(np.array(weights)) == bits
-
-
 def test_time_constants():
     assert time_constant(4096) == 0
     assert time_constant(0) is None
