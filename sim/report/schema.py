@@ -13,47 +13,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError, model_validator
 
 from ...hw import BadInput, did_you_mean
-from ..interval import wilson95
+from .onchip import OnChip, Refusal
+from .portrait import Portrait
+from .priced import Audit, Convention, NeuroBench
+from .scrutiny import Baseline, BreakEven, Events, Sensitivity, Spread
+from .values import Amount, Count, Score, Text, Value, equal
 
 SCHEMA_VERSION = 1
 STEPS = ("ann", "converted_soft", "converted_hard", "refined", "integer", "netx", "lava")
 """The steps of the accuracy waterfall, in order."""
 
 StepName = Literal["ann", "converted_soft", "converted_hard", "refined", "integer", "netx", "lava"]
-Text = Annotated[str, Field(min_length=1)]
-Count = Annotated[int, Field(ge=0)]
-Amount = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-
-INTERVAL_TOLERANCE = 1e-3  # so that numbers rounded to three decimals still load
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Score(_Value):
-    """An accuracy of 0..1 over n images, with its 95 % Wilson score interval and, if known, the exact count."""
-
-    accuracy: Fraction
-    n: Annotated[int, Field(ge=1)]
-    correct: Count | None = None
-    ci95: tuple[Fraction, Fraction]
-
-    @model_validator(mode="after")
-    def _interval_belongs_to_the_accuracy(self) -> Score:
-        if self.correct is not None and not _equal(self.accuracy, self.correct / self.n):
-            raise ValueError(f"accuracy {self.accuracy} is not {self.correct} right answers of n={self.n}")
-        low, high = wilson95(self.accuracy * self.n, self.n)
-        if not (_close(self.ci95[0], low) and _close(self.ci95[1], high)):
-            raise ValueError(
-                f"ci95 {list(self.ci95)} is not the Wilson interval of accuracy {self.accuracy} at n={self.n}, "
-                f"[{low:.4f}, {high:.4f}]; build it with interval.wilson95(correct, n)"
-            )
-        return self
 
 
 class Step(Score):
@@ -68,7 +41,7 @@ class Step(Score):
     elsewhere: Text | None = None
 
 
-class Data(_Value):
+class Data(Value):
     """The data set and the sizes of its three splits, in images."""
 
     name: Text
@@ -78,7 +51,7 @@ class Data(_Value):
     licence: Text
 
 
-class Population(_Value):
+class Population(Value):
     """One population. The three neuron parameters are null for a source. Units: decays of 4096, threshold mantissa."""
 
     name: Text
@@ -96,7 +69,7 @@ class Population(_Value):
         return self
 
 
-class NetworkFacts(_Value):
+class NetworkFacts(Value):
     """What was deployed. n_steps: timesteps per sample. payload_bits: of the input spikes, 0 if binary."""
 
     n_steps: Annotated[int, Field(ge=1)]
@@ -107,7 +80,7 @@ class NetworkFacts(_Value):
     fingerprint: Text
 
 
-class LavaCheck(_Value):
+class LavaCheck(Value):
     """What real Lava said: images run, layers in the file and in Lava, integers compared, and how many differed."""
 
     samples: Annotated[int, Field(ge=1)]
@@ -123,7 +96,7 @@ class LavaCheck(_Value):
         return self.values > 0 and self.mismatches == 0 and self.layers_built == self.layers_written
 
 
-class Layer(_Value):
+class Layer(Value):
     """Counts and energy of one layer, means per sample. energy_pj: by convention.
 
     One row is one population with its incoming connections, or one row per connection: then `neurons` and the spikes
@@ -144,7 +117,7 @@ class Layer(_Value):
     energy_pj: dict[str, Amount]
 
 
-class Energy(_Value):
+class Energy(Value):
     """One convention: its two constants (pJ) and where they are published, its choices, and the totals (pJ).
 
     first_layer: whether a static image is charged at every timestep or once. synops: whether synapses that store a
@@ -162,74 +135,7 @@ class Energy(_Value):
     synops: Literal["stored", "effective"]
 
 
-class Item(_Value):
-    """One line of a bill, all layers together: events of one mean sample, their cost each, and their energy in pJ.
-
-    side: the spiking network or the ANN. unit_pj: null where it differs between layers.
-    """
-
-    side: Literal["snn", "ann"]
-    what: Text
-    events: Amount
-    unit_pj: Amount | None
-    pj: Amount
-
-
-class Convention(_Value):
-    """What the network costs under one convention, in pJ per mean sample. ann_pj: null where it defines no ANN.
-
-    ratio: ANN / SNN; null without an ANN or where the SNN total is zero. scope: what the figures leave out.
-    """
-
-    convention: Text
-    title: Text
-    snn_pj: Amount
-    ann_pj: Amount | None
-    ratio: float | None
-    scope: Text
-    items: tuple[Item, ...]
-
-
-class AuditStep(_Value):
-    """What one correction adds to a mean sample, in pJ; may be negative."""
-
-    what: Text
-    pj: float
-
-
-class Audit(_Value):
-    """From the energy as usually reported to the audited one, in pJ per mean sample.
-
-    ann_usual_pj: the ANN as usually reported.
-    """
-
-    convention: Text
-    usual_pj: Amount
-    steps: tuple[AuditStep, ...]
-    audited_pj: Amount
-    ann_usual_pj: Amount
-
-    @model_validator(mode="after")
-    def _steps_lead_from_one_to_the_other(self) -> Audit:
-        end = self.usual_pj + sum(step.pj for step in self.steps)
-        largest = max([self.usual_pj, *(abs(step.pj) for step in self.steps)])
-        if not math.isclose(end, self.audited_pj, rel_tol=1e-6, abs_tol=1e-6 * largest + 1e-9):
-            raise ValueError(f"{self.convention}: audited_pj is {self.audited_pj}, usual and steps add up to {end}")
-        return self
-
-
-class NeuroBench(_Value):
-    """NeuroBench's metrics, means per sample: counts and bytes, no joules."""
-
-    effective_macs: Amount
-    effective_acs: Amount
-    dense: Count
-    footprint_bytes: Count
-    connection_sparsity: Fraction
-    activation_sparsity: Fraction
-
-
-class Drift(_Value):
+class Drift(Value):
     """How far one layer of the converted network had drifted from its ANN, and the weight refinement gave it."""
 
     layer: Text
@@ -237,7 +143,7 @@ class Drift(_Value):
     weight: Amount
 
 
-class Timesteps(_Value):
+class Timesteps(Value):
     """Accuracy at T timesteps, null where it was not measured. split: on which images, if known."""
 
     T: Annotated[int, Field(ge=1)]
@@ -247,7 +153,7 @@ class Timesteps(_Value):
     refined: Score | None = None
 
 
-class AnyTime(_Value):
+class AnyTime(Value):
     """The deployed integers with samples of T timesteps, on the validation images.
 
     synops: per image, stored synapses reached by spikes. energy_pj: per image, by convention, the first layer charged
@@ -261,7 +167,7 @@ class AnyTime(_Value):
     chosen: bool
 
 
-class Notice(_Value):
+class Notice(Value):
     """Something that was folded, approximated, clipped or refused: which layer, what, why, and the way out."""
 
     layer: Text
@@ -270,7 +176,7 @@ class Notice(_Value):
     way_out: str
 
 
-class Report(_Value):
+class Report(Value):
     """The report of a run. Raises pydantic's ValidationError; `parse` and `load` turn that into BadInput."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -291,6 +197,14 @@ class Report(_Value):
     conflicts: tuple[Text, ...] = ()
     audits: tuple[Audit, ...] = ()
     neurobench: NeuroBench | None = None
+    events: tuple[Events, ...] = ()
+    spread: tuple[Spread, ...] = ()
+    sensitivity: tuple[Sensitivity, ...] = ()
+    baselines: tuple[Baseline, ...] = ()
+    break_even: BreakEven | None = None
+    on_chip: tuple[OnChip, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    portrait: Portrait | None = None
     drift: tuple[Drift, ...] = ()
     timesteps: tuple[Timesteps, ...] = ()
     anytime: tuple[AnyTime, ...] = ()
@@ -356,15 +270,6 @@ def _check_version(version: Any, where: str) -> None:
         )
 
 
-def _close(a: float, b: float) -> bool:
-    return abs(a - b) <= INTERVAL_TOLERANCE
-
-
-def _equal(a: float, b: float) -> bool:
-    """Equal up to the rounding of a sum of floats."""
-    return math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9)
-
-
 def _waterfall_problems(report: Report) -> Iterator[str]:
     names = [s.step for s in report.waterfall]
     if names != [s for s in STEPS if s in names]:
@@ -392,9 +297,9 @@ def _layer_problems(report: Report) -> Iterator[str]:
         rate = row.spikes / row.neurons if row.neurons else 0.0
         if not row.neurons and row.spikes:
             yield f"layers: {row.name} has no neurons but {row.spikes} spikes"
-        if not _equal(row.spikes_per_neuron, rate):
+        if not equal(row.spikes_per_neuron, rate):
             yield f"layers: {row.name} has spikes_per_neuron {row.spikes_per_neuron}, spikes / neurons is {rate}"
-        if not _equal(row.spikes_per_step, rate / report.network.n_steps):
+        if not equal(row.spikes_per_step, rate / report.network.n_steps):
             yield (
                 f"layers: {row.name} has spikes_per_step {row.spikes_per_step}, spikes_per_neuron / n_steps is "
                 f"{rate / report.network.n_steps}"
@@ -416,17 +321,17 @@ def _energy_problems(report: Report) -> Iterator[str]:
         for row in report.layers:
             count = row.synops if e.synops == "stored" else row.synops_effective
             energy = row.energy_pj[e.convention]
-            if not row.is_mac and not _equal(energy, e.ac_pj * count):
+            if not row.is_mac and not equal(energy, e.ac_pj * count):
                 yield (
                     f"energy: {e.convention}: {row.name} costs {energy} pJ, but {count} {e.synops} synops at {e.ac_pj} "
                     f"pJ are {e.ac_pj * count}"
                 )
         total = sum(row.energy_pj[e.convention] for row in report.layers)
-        if not _equal(e.snn_pj, total):
+        if not equal(e.snn_pj, total):
             yield f"energy: {e.convention}: snn_pj is {e.snn_pj}, the layers add up to {total}"
-        if not _equal(e.ann_pj, e.mac_pj * dense):
+        if not equal(e.ann_pj, e.mac_pj * dense):
             yield f"energy: {e.convention}: ann_pj is {e.ann_pj}, {dense} MACs at {e.mac_pj} pJ are {e.mac_pj * dense}"
-        if (e.ratio is None) != (e.snn_pj == 0) or (e.ratio is not None and not _equal(e.ratio, e.ann_pj / e.snn_pj)):
+        if (e.ratio is None) != (e.snn_pj == 0) or (e.ratio is not None and not equal(e.ratio, e.ann_pj / e.snn_pj)):
             yield f"energy: {e.convention}: ratio is {e.ratio}, but must be ann_pj / snn_pj (null if snn_pj is 0)"
 
 
@@ -437,14 +342,14 @@ def _convention_problems(report: Report) -> Iterator[str]:
     for c in report.conventions:
         for side, total in (("snn", c.snn_pj), ("ann", c.ann_pj)):
             lines = sum(item.pj for item in c.items if item.side == side)
-            if not _equal(total or 0.0, lines):
+            if not equal(total or 0.0, lines):
                 yield f"conventions: {c.convention}: {side}_pj is {total}, its items add up to {lines}"
         expected = c.ann_pj / c.snn_pj if c.snn_pj and c.ann_pj is not None else None
-        if (c.ratio is None) != (expected is None) or (expected is not None and not _equal(c.ratio or 0.0, expected)):
+        if (c.ratio is None) != (expected is None) or (expected is not None and not equal(c.ratio or 0.0, expected)):
             yield f"conventions: {c.convention}: ratio is {c.ratio}, but must be ann_pj / snn_pj (null without either)"
     for e in report.energy:
         same = next((c for c in report.conventions if c.convention == e.convention), None)
-        if same is not None and not _equal(same.snn_pj, e.snn_pj):
+        if same is not None and not equal(same.snn_pj, e.snn_pj):
             yield f"conventions: {e.convention}: snn_pj is {same.snn_pj}, in energy it is {e.snn_pj}"
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from spikeport.sim.report import Report, html, parse, wilson95
 
+from . import extras
+
 N_STEPS = 4
 COUNTED = 360
 # name, kind, neurons, synapses (edge-exact), spikes, synops, effective synops: means per sample; the first is graded.
@@ -163,6 +165,15 @@ def example() -> dict[str, Any]:
             "connection_sparsity": 0.07,
             "activation_sparsity": 0.842,
         },
+        **extras.scrutiny(
+            energy_rows(layers)[0]["snn_pj"],
+            energy_rows(layers)[0]["ann_pj"],
+            N_STEPS,
+            {row[0]: row[4] for row in LAYERS},
+        ),
+        "on_chip": [extras.on_chip("loihi1", mesh=True), extras.on_chip("loihi2", mesh=False)],
+        "refusals": [{"chip": "tiny", "why": "conv3: 5120 words of synaptic memory exceed tiny's 1024 per core"}],
+        "portrait": extras.portrait(N_STEPS),
         "drift": [
             {"layer": "conv1", "drift": 0.0831, "weight": 0.1127},
             {"layer": "conv2", "drift": 0.2415, "weight": 0.3276},
