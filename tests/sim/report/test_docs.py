@@ -1,15 +1,21 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydantic import BaseModel
 from spikeport.sim.report import schema
+from spikeport.sim.report.values import Value
 
 DOCS = Path(__file__).parents[3] / "docs" / "report.md"
-MODELS = [m for m in vars(schema).values() if isinstance(m, type) and issubclass(m, BaseModel) and m.model_fields]
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_every_key_of_the_schema_is_documented(model: type[BaseModel]):
+def models(base: type[Value] = Value) -> Iterator[type[Value]]:
+    for model in base.__subclasses__():
+        yield model
+        yield from models(model)
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda model: model.__name__)
+def test_every_key_of_the_schema_is_documented(model: type[Value]):
     text = DOCS.read_text(encoding="utf-8")
     assert [key for key in model.model_fields if f"`{key}`" not in text] == []
 
