@@ -14,7 +14,7 @@ def models(base: type[Value] = Value) -> Iterator[type[Value]]:
         yield from models(model)
 
 
-@pytest.mark.parametrize("model", models(), ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", list(models()), ids=lambda model: model.__name__)
 def test_every_key_of_the_schema_is_documented(model: type[Value]):
     text = DOCS.read_text(encoding="utf-8")
     assert [key for key in model.model_fields if f"`{key}`" not in text] == []
