@@ -23,6 +23,8 @@ MODULES = {
     "export": "deploy",
     "simulate": "simulate",
     "verify": "verify",
+    "baselines": "baselines",
+    "portrait": "portrait.stage",
     "energy": "energy",
     "report": "report",
 }

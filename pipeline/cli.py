@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from . import cli_capsule, cli_compare, cli_deploy, cli_events, cli_fit, cli_maps, cli_preflight, cli_tools
+from . import cli_capsule, cli_compare, cli_deploy, cli_events, cli_fit, cli_maps, cli_paper, cli_preflight, cli_tools
 from .allocator import keep_pages
 from .cli_common import More, Out, Quiet, RecipeFile, Settings, say, table, told
 from .cli_run import CONTINUE, finish, show_anytime
@@ -37,6 +37,8 @@ class StageName(StrEnum):
     export = "export"
     simulate = "simulate"
     verify = "verify"
+    baselines = "baselines"
+    portrait = "portrait"
     energy = "energy"
     report = "report"
 
@@ -108,6 +110,8 @@ def export(
 
 
 _stage_command(StageName.simulate, "Run the file bit-accurately on the test set.")
+_stage_command(StageName.baselines, "Quantize the ANN to 8 bits, and to as many as match the timesteps.")
+_stage_command(StageName.portrait, "Draw what the networks do: spikes of a sample, likeness to the ANN.")
 _stage_command(StageName.energy, "Price the counted events.")
 _stage_command(StageName.report, "Write report.json, .md, .tex and .html.")
 
@@ -198,3 +202,4 @@ cli_events.register(app)
 cli_compare.register(app)
 cli_fit.register(app)
 cli_capsule.register(app)
+cli_paper.register(app)

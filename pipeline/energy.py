@@ -8,11 +8,11 @@ from typing import Any
 
 from .. import sim
 from ..export import netx
-from ..hw import Network
 from .deploy import written
 from .files import write_json
+from .scrutiny import CountedRun, findings
 from .sections import Energy
-from .simulate import load_counts
+from .simulate import load_activity, load_counts
 from .stage import Stage, StageContext
 
 FILE = "energy.json"
@@ -22,17 +22,20 @@ DETAILED = ("op_count_fp32", "op_count_int8")
 
 def run(context: StageContext) -> dict[str, Any]:
     """Write energy.json: a list of prices, each with its convention, choices, lines and scope (`sim.EnergyReport`);
-    the audits of the detailed conventions, NeuroBench's metrics, and where conventions rank SNN and ANN differently."""
+    the audits of the detailed conventions, NeuroBench's metrics, and where conventions rank SNN and ANN differently;
+    and what `scrutiny.findings` finds out about them."""
     network = netx.read(written(context.inputs["export"], context.results["export"]))
-    counts = load_counts(context.inputs["simulate"], network)
-    prices = every_price(network, counts)
-    chosen = [price for price in prices if is_chosen(price, context.recipe.energy)]
+    folder, wanted = context.inputs["simulate"], choices_of(context.recipe.energy)
+    counted = CountedRun.on_chips(network, load_counts(folder, network), load_activity(folder, network))
+    prices = every_price(counted)
+    chosen = [price for price in prices if price.choices == wanted.only(price.convention.reads)]
     values = {
         "prices": [dataclasses.asdict(price) for price in prices],
-        "audits": [dataclasses.asdict(sim.audit(network, counts, name)) for name in DETAILED],
-        "neurobench": dataclasses.asdict(sim.neurobench(network, counts)),
+        "audits": [dataclasses.asdict(sim.audit(network, counted.counts, name)) for name in DETAILED],
+        "neurobench": dataclasses.asdict(sim.neurobench(network, counted.counts)),
         "chosen": [prices.index(price) for price in chosen],
         "conflicts": [str(conflict) for conflict in sim.twin_conflicts(chosen)],
+        **findings(counted, chosen, wanted, context.recipe.quantize.chip),
     }
     write_json(context.folder / FILE, values)
     return {
@@ -41,20 +44,19 @@ def run(context: StageContext) -> dict[str, Any]:
     }
 
 
-def every_price(network: Network, counts: sim.Counts) -> list[sim.EnergyReport]:
+def every_price(run: CountedRun) -> list[sim.EnergyReport]:
     """Every convention under every combination of the recipe's choices that changes it, by name."""
     found = {}
     for first_layer, synops in itertools.product(("per_step", "once"), ("stored", "effective")):
         choices = sim.Choices(first_layer=first_layer, synops=synops)
-        for name, price in sim.price_all(network, counts, choices).items():
+        for name, price in sim.price_all(run.network, run.counts, choices, run.traffic).items():
             found[name, price.choices] = price
     return sorted(found.values(), key=lambda price: price.convention.name)
 
 
-def is_chosen(price: sim.EnergyReport, energy: Energy) -> bool:
-    """Whether a price follows the recipe's choices, as far as its convention reads them."""
-    wanted = sim.Choices(first_layer=energy.first_layer, synops=energy.synops)
-    return price.choices == wanted.only(price.convention.reads)
+def choices_of(energy: Energy) -> sim.Choices:
+    """The recipe's choices; a price follows them as far as its convention reads them."""
+    return sim.Choices(first_layer=energy.first_layer, synops=energy.synops)
 
 
-STAGE = Stage(name="energy", needs=("export", "simulate"), reads=("energy",), version=2, run=run)
+STAGE = Stage(name="energy", needs=("export", "simulate"), reads=("energy", "quantize.chip"), version=3, run=run)

@@ -17,6 +17,7 @@ from .data import load_splits
 from .deploy import written
 from .energy import DETAILED, FILE
 from .files import read_json, write_bytes
+from .portrait.stage import load_portrait
 from .runs import versions
 from .sections import Recipe
 from .simulate import load_counts
@@ -63,6 +64,9 @@ def run(context: StageContext) -> dict[str, Any]:
             "conflicts": energy["conflicts"],
             "audits": energy["audits"],
             "neurobench": energy["neurobench"],
+            **{key: energy[key] for key in ("events", "spread", "sensitivity", "break_even", "on_chip", "refusals")},
+            "baselines": baselines(energy["baseline_energies"], results["baselines"], network.n_steps),
+            "portrait": load_portrait(context.inputs["portrait"]),
             "drift": results["refine"].get("drift", []),
             "timesteps": timesteps(results),
             "anytime": [{**row, "chosen": row["T"] == network.n_steps} for row in results["export"]["anytime"]],
@@ -223,6 +227,31 @@ def _constant(price: dict[str, Any], count: str) -> dict[str, Any]:
     return next(term["cost"] for term in price["convention"]["snn"] if term["count"] == count)
 
 
+def baselines(
+    energies: Mapping[str, Mapping[str, float]], measured: Mapping[str, Any], n_steps: int
+) -> list[dict[str, Any]]:
+    """The ANNs of the same graph: what each costs, and how accurate it is where the baselines stage made it."""
+    bits = sim.matched_bits(n_steps)
+    titles = {
+        "ann_fp32": ("ANN, fp32", None, None),
+        "ann_int8": ("ANN, int8", 8, 8),
+        "ann_matched": (f"ANN, 8-bit weights, {bits}-bit activations", 8, bits),
+        "ann_int32": ("ANN, int32", 32, 32),
+    }
+    rows = []
+    for key, by_convention in energies.items():
+        title, weights, activations = titles[key]
+        unmeasured = {
+            "title": title,
+            "weight_bits": weights,
+            "activation_bits": activations,
+            "how": f"not trained: {measured.get('skipped', 'priced alone')}",
+            "score": None,
+        }
+        rows.append({"key": key, **measured.get(key, unmeasured), "energy_pj": by_convention})
+    return rows
+
+
 def convention_row(price: dict[str, Any]) -> dict[str, Any]:
     """One convention's totals and its bill: the lines of all layers added up, per mean sample."""
     lines: dict[tuple[str, str], dict[str, Any]] = {}
@@ -263,8 +292,8 @@ def timesteps(results: Results) -> list[dict[str, Any]]:
 
 STAGE = Stage(
     name="report",
-    needs=("train", "convert", "refine", "quantize", "export", "simulate", "verify", "energy"),
+    needs=("train", "convert", "refine", "quantize", "export", "simulate", "verify", "baselines", "portrait", "energy"),
     reads=("name", "seed", "data", "model", "refine", "quantize", "energy", "report"),
-    version=3,
+    version=4,
     run=run,
 )

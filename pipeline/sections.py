@@ -244,6 +244,19 @@ class Verify(Section):
     fast_conv: bool = False
 
 
+class Baselines(Section):
+    """The ANN quantized to the bits that match T timesteps, and trained with its rounding (`pipeline/baselines.py`).
+
+    epochs: 0 to quantize after training alone. batch_size: None for the ANN's; lr: None for a tenth of the ANN's. All
+    else is as in `train`, but for its schedule.
+    """
+
+    epochs: NotNegative = 2
+    batch_size: Count | None = None
+    lr: Rate | None = None
+    grad_clip: Rate | None = 1.0
+
+
 class Energy(Section):
     """The convention shown first; all are always computed.
 
@@ -275,6 +288,7 @@ class Recipe(Section):
     export: Export = Export()
     simulate: Simulate = Simulate()
     verify: Verify = Verify()
+    baselines: Baselines = Baselines()
     energy: Energy = Energy()
     report: Report = Report()
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+import numpy as np
 import torch
 
 from ..hw import BadInput, Network, Population, Source, UnsupportedLayer, did_you_mean
+from .exact import FLOAT64_EXACT
 
-RECORDABLE = ("spikes", "u", "v", "readout")
+Tallies = Mapping[str, Mapping[str, np.ndarray]]
+"""By population, by name of the tally: what each spike of a neuron adds to it. Integers of the population's shape."""
+
+RECORDABLE = ("spikes", "u", "v", "readout", "activity")
 INTEGERS = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
@@ -41,6 +46,25 @@ def check_network(network: Network) -> None:
     readout = network[network.readout.population]
     if isinstance(readout.neuron, Source):
         raise BadInput(f"{readout.name}: a source cannot be the read-out; name a population that computes")
+
+
+def check_tallies(network: Network, tallies: Tallies) -> None:
+    """Raise BadInput for tallies of something else than this network's neurons, or that cannot be added up exactly."""
+    shapes = {population.name: population.shape for population in network.populations}
+    for name, table in tallies.items():
+        if name not in shapes:
+            raise BadInput(f"tallies: unknown population {name!r}; {did_you_mean(name, shapes)}")
+        for tally, values in table.items():
+            who = f"tallies: {tally!r} of {name}"
+            if not isinstance(values, np.ndarray) or values.dtype.kind not in "iu":
+                kind = values.dtype if isinstance(values, np.ndarray) else type(values).__name__
+                raise BadInput(f"{who} is of {kind}, and events are whole; give a numpy array of integers")
+            if values.shape != shapes[name]:
+                raise BadInput(f"{who} has shape {values.shape}, expected {shapes[name]}; give a number per neuron")
+            if int(values.min()) < 0:
+                raise BadInput(f"{who} holds {values.min()}; give numbers of 0 or more")
+            if (total := values.sum(dtype=np.float64)) >= FLOAT64_EXACT:
+                raise BadInput(f"{who} adds up to {total:.3g}, and only sums below 2^53 are exact here; give less")
 
 
 def check_run(batch_size: int, record: Collection[str]) -> None:

@@ -11,7 +11,7 @@ import torch
 from .constants import Constant
 from .convention import Convention, Term
 from .counts import is_graded
-from .workload import COUNTABLES, Workload
+from .workload import COUNTABLES, Countable, Workload
 
 Side = Literal["snn", "ann"]
 
@@ -70,8 +70,10 @@ class Bill:
     def by_step_and_sample_pj(self, side: Side = "snn") -> torch.Tensor:
         """Energy of every timestep of every sample: float64 (T, B), or (1, B) of an ANN. The mean sample is its mean
         over B of the sums over T."""
-        lines = [item.events.double() * item.constant.value for item in self.side(side)]
-        return torch.stack(lines).sum(dim=0) if lines else torch.zeros(1, 1, dtype=torch.float64)
+        total = torch.zeros(1, 1, dtype=torch.float64)
+        for item in self.side(side):  # line by line: the same bits wherever a sample stands
+            total = total + item.events * item.constant.value
+        return total
 
 
 def bill(work: Workload, convention: Convention) -> Bill:
@@ -97,11 +99,18 @@ def _items(work: Workload, terms: list[Term] | tuple[Term, ...], side: Side) -> 
 def scope(work: Workload, convention: Convention) -> str:
     """What a convention prices here and how, and what it leaves out, in two sentences and the choices between them."""
     excluded = convention.excluded
-    if convention.routing and work.traffic is None:
-        kinds = ", ".join(COUNTABLES[term.count].per for term in convention.routing)
-        excluded = f"{excluded}; for want of a placement on cores: {kinds}"
+    kinds = [countable.per for countable in _uncounted(work, convention)]
+    if kinds:
+        lacking = "a placement on cores" if work.traffic is None else "a published mesh of cores"
+        excluded = f"{excluded}; for want of {lacking}: {', '.join(kinds)}"
     priced = f"{convention.name}: {convention.about}, {_prices(convention)}."
     return f"{priced} {_chosen(work, convention)}Excluded: {excluded}."
+
+
+def _uncounted(work: Workload, convention: Convention) -> list[Countable]:
+    """What the convention prices of a placement and this run has not counted: without one, or without a known mesh."""
+    kinds = [COUNTABLES[term.count] for term in convention.routing]
+    return [kind for kind in kinds if not list(kind.count(work))]
 
 
 def _prices(convention: Convention) -> str:

@@ -32,7 +32,7 @@ class Constant:
     def __post_init__(self) -> None:
         if not math.isfinite(self.value) or self.value < 0:
             raise BadInput(
-                f"constant: {self.value} {self.unit} ({self.source}) is not an energy; give a finite number >= 0"
+                f"constant: {self.value} {self.unit} ({self.source}) is no energy, power or time; give a number >= 0"
             )
         for name in ("unit", "source", "scope"):
             if not getattr(self, name).strip():

@@ -92,7 +92,8 @@ class Convention:
 
     about: what it prices, in a few words. excluded: what it leaves out. snn: the spiking network's terms. ann: those of
     the ANN of the same graph; empty where the source defines none. routing: terms of the spiking network that need a
-    placement on cores, left out and said to be left out without one.
+    placement on cores of `chip`, left out and said to be left out without one. chip: in `hw.CHIPS`, where it prices
+    events of one.
 
     Raises BadInput for a constant in another unit than pJ, and for a countable that does not exist.
     """
@@ -104,6 +105,7 @@ class Convention:
     snn: tuple[Term, ...]
     ann: tuple[Term, ...] = ()
     routing: tuple[Term, ...] = ()
+    chip: str | None = None
 
     def __post_init__(self) -> None:
         for term in self.terms():

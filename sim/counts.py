@@ -37,13 +37,15 @@ class Counts:
 
     spikes: by population, sources included. synops: by (source, target), stored synapses reached.
     synops_effective: the same without zero weights. overflows: by population that the run watched (`sim.run`'s `chip`),
-    synaptic sums of a magnitude above `hw.sum_limit`; all must be zero.
+    synaptic sums of a magnitude above `hw.sum_limit`; all must be zero. tallies: by name, then by population, what the
+    spikes add up to where each neuron's weighs as much as `sim.run` was told.
     """
 
     spikes: dict[str, torch.Tensor]
     synops: dict[Pair, torch.Tensor]
     synops_effective: dict[Pair, torch.Tensor]
     overflows: dict[str, torch.Tensor] = field(default_factory=dict)
+    tallies: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     @property
     def n_steps(self) -> int:
@@ -59,7 +61,8 @@ class Counts:
     def merge(parts: Sequence[Counts]) -> Counts:
         """The counts of several runs of one network, their samples side by side.
 
-        Raises BadInput for no parts, for parts of different networks, or for parts of which only some were watched.
+        Raises BadInput for no parts, for parts of different networks, or for parts that were watched or tallied
+        differently.
         """
         if not parts:
             raise BadInput("merge: there are no counts to merge; pass those of at least one run")
@@ -76,27 +79,37 @@ class Counts:
                     f"merge: part {i} watched the sums of {sorted(part.overflows)}, the first part those of "
                     f"{sorted(first.overflows)}; run all parts with the same chip"
                 )
+            if _tallied(part) != _tallied(first):
+                raise BadInput(
+                    f"merge: part {i} holds the tallies {_tallied(part)}, the first part {_tallied(first)}; run all "
+                    "parts with the same tallies"
+                )
 
-        def joined(field: str) -> dict:
-            tables = [getattr(part, field) for part in parts]
+        def joined(tables: Sequence[dict]) -> dict:
             return {key: torch.cat([table[key] for table in tables], dim=1) for key in tables[0]}
 
         return Counts(
-            spikes=joined("spikes"),
-            synops=joined("synops"),
-            synops_effective=joined("synops_effective"),
-            overflows=joined("overflows"),
+            spikes=joined([part.spikes for part in parts]),
+            synops=joined([part.synops for part in parts]),
+            synops_effective=joined([part.synops_effective for part in parts]),
+            overflows=joined([part.overflows for part in parts]),
+            tallies={name: joined([part.tallies[name] for part in parts]) for name in first.tallies},
         )
 
     def until(self, n_steps: int) -> Counts:
         """The events of the first n_steps timesteps: those of a sample that ends there. Raises BadInput beyond T."""
         if not 1 <= n_steps <= self.n_steps:
             raise BadInput(f"until: {n_steps} timesteps of a run of {self.n_steps}; give 1..{self.n_steps}")
+
+        def begun(table: dict) -> dict:
+            return {key: events[:n_steps] for key, events in table.items()}
+
         return Counts(
-            spikes={name: events[:n_steps] for name, events in self.spikes.items()},
-            synops={pair: events[:n_steps] for pair, events in self.synops.items()},
-            synops_effective={pair: events[:n_steps] for pair, events in self.synops_effective.items()},
-            overflows={name: events[:n_steps] for name, events in self.overflows.items()},
+            spikes=begun(self.spikes),
+            synops=begun(self.synops),
+            synops_effective=begun(self.synops_effective),
+            overflows=begun(self.overflows),
+            tallies={name: begun(table) for name, table in self.tallies.items()},
         )
 
     def spikes_per_sample(self) -> dict[str, float]:
@@ -107,6 +120,11 @@ class Counts:
         """Mean synaptic operations of each (source, target) over one sample (all timesteps)."""
         table = self.synops_effective if effective else self.synops
         return {pair: int(events.sum()) / self.n_samples for pair, events in table.items()}
+
+
+def _tallied(counts: Counts) -> dict[str, list[str]]:
+    """Which populations each tally is of."""
+    return {name: sorted(table) for name, table in sorted(counts.tallies.items())}
 
 
 def fan_out(connection: Connection, source: Shape, *, effective: bool = False) -> np.ndarray:

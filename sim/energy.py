@@ -8,6 +8,7 @@ which constants: `sim.conventions`; the choices that change the result: `sim.cho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -134,14 +135,18 @@ def price(
 
 
 def price_all(
-    network: Network, counts: Counts, choices: Choices | None = None, traffic: Traffic | None = None
+    network: Network, counts: Counts, choices: Choices | None = None, traffic: Mapping[str, Traffic] | None = None
 ) -> dict[str, EnergyReport]:
     """The same counts under every convention side by side, by name. choices: of all of them, as far as each reads them.
 
-    Raises what `price` does.
+    traffic: of a placement on each chip, by the chip's name; a convention takes that of its own. Raises what `price`
+    does.
     """
-    wanted = choices or Choices()
-    return {name: _price(network, counts, prices, wanted, traffic) for name, prices in CONVENTIONS.items()}
+    wanted, routed = choices or Choices(), traffic or {}
+    return {
+        name: _price(network, counts, prices, wanted, routed.get(prices.chip) if prices.chip else None)
+        for name, prices in CONVENTIONS.items()
+    }
 
 
 def _price(

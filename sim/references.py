@@ -1,7 +1,8 @@
-"""Published energies that no convention uses: for comparison, and as static power. Each with its scope."""
+"""Published energies and powers that no convention uses: for comparison, and static power. Each with its scope."""
 
 from __future__ import annotations
 
+from ..hw import CHIPS
 from .constants import Constant
 
 LOIHI1_STATIC = Constant(
@@ -9,9 +10,18 @@ LOIHI1_STATIC = Constant(
     unit="mW per chip",
     source="Frady et al., NICE 2020: 3.34 W of 32 chips; known through papers that quote it",
     kind="measured",
-    scope="static power of a chip; over 128 cores at most 0.815 mW each",
+    scope="static power of a chip",
     voltage=None,
     node=14,
+)
+LOIHI1_STATIC_CORE = Constant(
+    value=LOIHI1_STATIC.value / CHIPS["loihi1"].cores.per_chip,
+    unit="mW per core",
+    source=f"{LOIHI1_STATIC.source}; divided by the 128 cores of a chip",
+    kind="derived",
+    scope="at most a core's part of it, as if nothing else on the chip drew any",
+    voltage=LOIHI1_STATIC.voltage,
+    node=LOIHI1_STATIC.node,
 )
 TRUENORTH_ALL_IN = Constant(
     value=72e-3 / (4096 * 256 * 20 * 128) * 1e12,
@@ -43,8 +53,12 @@ ODIN = Constant(
 
 REFERENCES = {
     "Loihi 1, static": LOIHI1_STATIC,
+    "Loihi 1, static, by core": LOIHI1_STATIC_CORE,
     "TrueNorth, all-in": TRUENORTH_ALL_IN,
     "TrueNorth, one event": TRUENORTH_EVENT,
     "ODIN": ODIN,
 }
 """By the name a table gives them."""
+
+STATIC_POWER = {"loihi1": (LOIHI1_STATIC_CORE, LOIHI1_STATIC)}
+"""By chip: of one core in use, and of a whole chip, in mW. None is published per chip for Loihi 2."""

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection
 import torch
 
 from ..hw import Chip, Network
+from .arguments import Tallies
 from .plan import Backend
 from .simulator import Simulator
 from .trace import Trace
@@ -32,23 +33,27 @@ def run(
     progress: Callable[[int], None] | None = None,
     chip: Chip | None = None,
     backend: Backend = "auto",
+    tallies: Tallies | None = None,
 ) -> Trace:
     """Simulate `network.n_steps` timesteps of every sample, from zero state.
 
     inputs: integers in min_payload..max_payload of the network's one source of shape S: (B, *S), the same at every
     timestep (synaptic sums are then made once), or (T, B, *S). record: any of "spikes", "u", "v", for every population,
-    which keeps the whole tensors, so ask for it on few samples; and "readout", the answer after each timestep. device:
-    "cpu" or a CUDA device; the integers are the same. progress: called after each batch with the number of samples it
-    held.
+    which keeps the whole tensors, so ask for it on few samples; "readout", the answer after each timestep; "activity",
+    in how many samples each neuron spikes at each timestep. device: "cpu" or a CUDA device; the integers are the same.
+    progress: called after each batch with the number of samples it held.
 
     chip: where given, the populations of `hw.rests_on_calibration(network, chip)` are watched, and `Counts.overflows`
     says how many of their synaptic sums left the chip's range. backend: how sums and neurons are computed on the CPU
     (`sim/plan.py`), for tests and benchmarks; it never changes the result. A GPU always takes the plain path.
 
+    tallies: by population and name, a number for each neuron, such as the messages that one spike of it becomes. Each
+    spike adds its neuron's number, and `Counts.tallies` has the sums, exact for every timestep of every sample.
+
     Raises BadInput for inputs or arguments that are not as above, UnsupportedLayer for a network of several sources,
     NotRepresentable if a synaptic sum leaves the range in which the chip's arithmetic is defined.
     """
-    simulator = Simulator(network, device=device, backend=backend, chip=chip)
+    simulator = Simulator(network, device=device, backend=backend, chip=chip, tallies=tallies)
     return simulator.run(inputs, batch_size=batch_size, record=record, progress=progress)
 
 

@@ -21,6 +21,7 @@ from ..hw.arithmetic import STATE_LIMIT
 from .kernels.events import EventConv
 from .kernels.int8 import Grid, Int8Conv, Int8Dense, on_grid
 from .kernels.plain import FloatConv, FloatDense, PlainNeurons, States
+from .kernels.rows import EventRows
 
 CPU = torch.device("cpu")
 UNAVAILABLE = (ImportError, AttributeError, RuntimeError, NotImplementedError, TypeError, ValueError)
@@ -32,7 +33,7 @@ def compiled() -> ModuleType | None:
     """The compiled loops, or None if numba is missing or any of them gave a wrong integer."""
     try:
         loops = importlib.import_module("..kernels.compiled", __name__)
-        right = _neurons_agree(loops) and _events_agree(loops) and _tally_agrees(loops)
+        right = _neurons_agree(loops) and _events_agree(loops) and _counts_agree(loops)
     except UNAVAILABLE:
         return None
     except Exception as error:  # numba's errors share no base with Python's, and their class needs numba to name
@@ -127,6 +128,10 @@ def _events_agree(loops: Any) -> bool:
     return True
 
 
+def _counts_agree(loops: Any) -> bool:
+    return _tally_agrees(loops) and _rows_agree(loops)
+
+
 def _tally_agrees(loops: Any) -> bool:
     rng = np.random.default_rng(3)
     spikes = (rng.random((2, 20, 15, 7)) < 0.5).astype(np.uint8)
@@ -135,6 +140,17 @@ def _tally_agrees(loops: Any) -> bool:
     totals = np.empty((2, 3), np.int64)
     loops.tally(spikes.reshape(2, 20, -1), rows, kinds, table, totals)
     return np.array_equal(totals, np.einsum("nyxc,kyxc->nk", spikes.astype(np.int64), table[:, kinds[rows]]))
+
+
+def _rows_agree(loops: Any) -> bool:
+    rng = np.random.default_rng(4)
+    for neurons in (640, 637):  # in whole words or not; more rows of 127 than an int16 holds
+        spikes = (rng.random((2, neurons)) < [[0.1], [1.0]]).astype(np.uint8)
+        values = rng.integers(0, 1 << 40, (11, neurons))
+        values[0] = (1 << 40) - 1
+        if not np.array_equal(EventRows(values, loops.add_events)(spikes), spikes @ values.T):
+            return False
+    return True
 
 
 def _states(samples: int, steps: int, size: int) -> States:

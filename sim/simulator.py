@@ -9,7 +9,7 @@ import torch
 
 from .. import hw
 from ..hw import Network, Population, Source
-from .arguments import check_inputs, check_network, check_run, device_of, only_source
+from .arguments import Tallies, check_inputs, check_network, check_run, check_tallies, device_of, only_source
 from .counter import EventCounter
 from .counts import Counts, Pair
 from .exact import exact_sums
@@ -25,7 +25,7 @@ class Simulator:
     """Runs one network as often as wanted; what `sim.run` does once.
 
     Plans are made on the first spikes that are worth a trial and kept from then on, and so is the memory of one batch.
-    device, backend, chip: as for `sim.run`. Not safe to be run by several threads at once.
+    device, backend, chip, tallies: as for `sim.run`. Not safe to be run by several threads at once.
 
     Raises BadInput for arguments without a meaning, UnsupportedLayer for a network of several sources, NotRepresentable
     for parameters beyond the arithmetic itself.
@@ -38,15 +38,20 @@ class Simulator:
         device: str | torch.device = "cpu",
         backend: Backend = "auto",
         chip: hw.Chip | None = None,
+        tallies: Tallies | None = None,
     ) -> None:
         self.network = network
         self.source = only_source(network)
         self.device = device_of(device)
         check_network(network)
+        asked = {} if tallies is None else tallies
+        check_tallies(network, asked)
         self._plan = Plan(backend, self.device)
         self._workspace = Workspace(self.device)
         self._layers = {p.name: Layer(network, p, neuron, self._plan) for p, neuron in network.neurons}
-        self._counters = {p.name: EventCounter(network, p, self.device) for p in network.populations}
+        self._counters = {
+            p.name: EventCounter(network, p, self.device, asked.get(p.name, {})) for p in network.populations
+        }
         watched = () if chip is None else hw.rests_on_calibration(network, chip)
         self._limits = {name: hw.sum_limit(network, name, chip) for name in watched if chip is not None}
         index = {p.name: i for i, p in enumerate(network.populations)}
@@ -119,7 +124,7 @@ class _Batch:
         self.steps = simulator.network.n_steps
         self.samples = inputs.shape[-len(simulator.source.shape) - 1]
         self.counts = Counts(spikes={}, synops={}, synops_effective={})
-        self.kept: dict[str, dict[str, torch.Tensor]] = {"spikes": {}, "u": {}, "v": {}}
+        self.kept: dict[str, dict[str, torch.Tensor]] = {"spikes": {}, "u": {}, "v": {}, "activity": {}}
 
     def run(self) -> Trace:
         network, workspace = self.simulator.network, self.simulator._workspace
@@ -139,6 +144,9 @@ class _Batch:
                 if "spikes" in self.record:
                     spikes = leave(alive[name], population.shape).expand(self.steps, self.samples, *population.shape)
                     self.kept["spikes"][name] = spikes.cpu().clone(memory_format=torch.contiguous_format)
+                if "activity" in self.record:
+                    events = leave(self.simulator._counters[name].activity(alive[name])[None], population.shape)[:, 0]
+                    self.kept["activity"][name] = events.expand(self.steps, *population.shape).cpu().contiguous()
                 for done in [n for n in alive if self.simulator._last_use[n] <= index]:
                     workspace.give(alive.pop(done))
         assert readout is not None  # check_network refuses a source as read-out
@@ -202,6 +210,8 @@ class _Batch:
             tables = (self.counts.synops, self.counts.synops_effective)
             for table, column in zip(tables, columns[1 + 2 * i : 3 + 2 * i], strict=True):
                 table[pair] = table[pair] + column if pair in table else column
+        for tally, column in zip(counter.tallies, columns[1 + 2 * len(counter.pairs) :], strict=True):
+            self.counts.tallies.setdefault(tally, {})[name] = column
 
     def _readout(self, population: Population, spikes: torch.Tensor, v_end: torch.Tensor) -> torch.Tensor:
         """int64 (B, K) on the CPU, in C, H, W order."""
@@ -250,4 +260,5 @@ def _side_by_side(parts: list[Trace]) -> Trace:
         spikes=joined("spikes"),
         u=joined("u"),
         v=joined("v"),
+        activity={name: torch.stack([p.activity[name] for p in parts]).sum(dim=0) for name in parts[0].activity},
     )

@@ -18,7 +18,7 @@ from ..hw import Connection, Conv, Dense, Network, Shape, Source
 from . import selfcheck
 from .kernels import LANES
 from .kernels.events import EventConv, EventDense
-from .kernels.int8 import Int8Conv, Int8Dense, on_grid, reads_the_source
+from .kernels.int8 import Int8Conv, Int8Dense, computes_right, on_grid
 from .kernels.plain import FloatConv, FloatDense, Scale
 from .layout import order
 
@@ -73,7 +73,7 @@ class Bundle:
         if grid is None or most > 255 or most > selfcheck.int8_payload():
             return None
         if isinstance(self.connection, Conv):
-            return Int8Conv(self.connection, grid) if reads_the_source(self.connection) else None
+            return Int8Conv(self.connection, grid) if computes_right(self.connection) else None
         return Int8Dense(grid) if isinstance(self.connection, Dense) else None
 
     def event(self, binary: bool, loops: ModuleType | None) -> Sum | None:

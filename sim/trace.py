@@ -20,10 +20,14 @@ class Trace:
 
     readouts: the same after each timestep, int64 (T, B, K), where recorded: what shorter samples would have answered.
 
-    counts: int64 (T, B) per population and per connection; also of sums beyond the chip's range, where watched.
+    counts: int64 (T, B) per population and per connection; also of sums beyond the chip's range, where watched, and of
+    tallies, where asked for.
 
     spikes, u, v: by population, (T, B, *shape); empty unless recorded. spikes: uint8, also the input's payloads (int32
     where they are signed or have more than 8 bits). u: int32. v: int32 after the reset, as Lava's register shows it.
+
+    activity: by population, in how many of the samples each neuron spikes at each timestep, whatever the payload. int64
+    (T, *shape); empty unless recorded.
     """
 
     readout: torch.Tensor
@@ -32,6 +36,7 @@ class Trace:
     spikes: Mapping[str, torch.Tensor] = field(default_factory=dict)
     u: Mapping[str, torch.Tensor] = field(default_factory=dict)
     v: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    activity: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def n_samples(self) -> int:

@@ -26,12 +26,14 @@ Reads = frozenset[str]
 class Traffic:
     """What a placement on cores adds to the counts: by population that sends, int64 (T, B).
 
-    messages: one per spike and destination core. hops_ew, hops_ns: tile borders crossed along either axis of the mesh.
+    messages: one per spike and destination core. hops_ew, hops_ns: tile borders crossed along either axis of the mesh;
+    empty where it is not published. off_chip: those of the messages that go to another chip; empty where not counted.
     """
 
     messages: Mapping[str, torch.Tensor]
     hops_ew: Mapping[str, torch.Tensor]
     hops_ns: Mapping[str, torch.Tensor]
+    off_chip: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -211,6 +213,11 @@ def _messages(work: Workload) -> Iterator[Counted]:
     yield from _routed(work, lambda traffic: traffic.messages)
 
 
+@countable("off_chip", "message to another chip")
+def _off_chip(work: Workload) -> Iterator[Counted]:
+    yield from _routed(work, lambda traffic: traffic.off_chip)
+
+
 @countable("hops_ew", "hop east or west")
 def _hops_ew(work: Workload) -> Iterator[Counted]:
     yield from _routed(work, lambda traffic: traffic.hops_ew)
@@ -272,7 +279,7 @@ def _check_counts(network: Network, counts: Counts) -> None:
 
 def _check_traffic(network: Network, counts: Counts, traffic: Traffic) -> None:
     names = {p.name for p in network.populations}
-    for table in (traffic.messages, traffic.hops_ew, traffic.hops_ns):
+    for table in (traffic.messages, traffic.hops_ew, traffic.hops_ns, traffic.off_chip):
         for name, events in table.items():
             if name not in names:
                 raise BadInput(f"traffic: {name!r} is none of the network's populations {sorted(names)}")

@@ -16,7 +16,7 @@ MAY_USE = {
     "hw": (set(), {"numpy"}),
     "models": ({"hw"}, {"numpy", "torch", "norse", "numba", "sklearn", "PIL", "tonic"}),
     "export": ({"hw"}, {"numpy", "h5py", "onnx", "google", "nir"}),
-    "sim": ({"hw"}, {"numpy", "torch", "numba", "pydantic", "matplotlib", "jinja2", "markupsafe"}),
+    "sim": ({"hw"}, {"numpy", "torch", "numba", "scipy", "pydantic", "matplotlib", "jinja2", "markupsafe"}),
     "pipeline": (
         CHAIN,
         {"numpy", "torch", "pydantic", "pydantic_core", "yaml", "safetensors", "rich", "typer", "scipy", "matplotlib"},

@@ -1,6 +1,6 @@
-"""Every behaviour that the refinement methods and conversions were specified by has a test that names it.
+"""Every behaviour that was specified, and every published number that can be computed again, has a test that names it.
 
-A test names a behaviour by an id in its docstring or name, e.g. `T-002-3`.
+A test names a behaviour (T) or a number (N) by an id in its docstring, e.g. `T-002-3` or `N-L-2`.
 """
 
 from __future__ import annotations
@@ -26,14 +26,18 @@ CATALOGUE = {
     "T-004": 9,  # CKD
     "T-CV": 7,  # conversion
     "T-HW": 6,  # the way to the chip
+    "N-E": 8,  # energies: syops, KerasSpiking, a rate charged twice, an example, TrueNorth, Hala Point, Frady, Yan
+    "N-L": 5,  # Lemaire et al. 2022
+    "N-C": 5,  # operations as NeuroBench and SpikingJelly count them
+    "N-M": 7,  # memory of cores: nengo-loihi, NxTF, Intel's compiler for Loihi 2
 }
-"""How many behaviours each family has; they count from 1."""
+"""How many behaviours or numbers each family has; they count from 1."""
 
 
 def named(text: str) -> set[str]:
     """Ids in a docstring: `T-002-3`, and each of `T-002-1..3` and `T-002-1, 2`."""
     found: set[str] = set()
-    for family, numbers in re.findall(r"\b(T-(?:K|C|N|T|B|CV|HW|\d{3}))-((?:\d+(?:\.\.|, |,| and )?)+)", text):
+    for family, numbers in re.findall(r"\b(T-(?:K|C|N|T|B|CV|HW|\d{3})|N-[ELCM])-((?:\d+(?:\.\.|, |,| and )?)+)", text):
         for part in re.split(r", ?| and ", numbers):
             low, _, high = part.partition("..")
             if low:
@@ -59,11 +63,12 @@ def test_a_behaviour_has_a_test(behaviour):
 
 
 def test_ids_are_read_from_ranges_and_lists():
-    assert named("T-002-1..3: a; T-CV-4 and T-HW-5, 6") == {
+    assert named("T-002-1..3: a; T-CV-4 and T-HW-5, 6; N-M-7.") == {
         "T-002-1",
         "T-002-2",
         "T-002-3",
         "T-CV-4",
         "T-HW-5",
         "T-HW-6",
+        "N-M-7",
     }

@@ -14,6 +14,9 @@ from ..chip import Mesh
 from ..connections import Connection
 from .place import Core, Placement
 
+OUTSIDE = -1
+"""No chip, no tile."""
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Traffic:
@@ -44,18 +47,25 @@ def traffic(placement: Placement, connection: Connection) -> Traffic:
     shape, mesh = placement.network[connection.source].shape, placement.chip.cores.mesh
     messages, off_chip, same_tile, east_west, north_south = (np.zeros(shape, np.int64) for _ in range(5))
     senders = placement.of(connection.source)
+    from_chip, from_column, from_row = (np.full(shape, OUTSIDE, np.int32) for _ in range(3))
+    for sender in senders:
+        here = sender.part.slices
+        from_chip[here] = sender.chip
+        if mesh is not None:
+            from_column[here], from_row[here] = _tile_of(sender, placement.chip.cores.per_chip, mesh)
     for target in placement.of(connection.target):
         listens = placement.listens(target, connection)
         messages += listens
-        for sender in senders:
-            here = sender.part.slices
-            if sender.chip != target.chip:
-                off_chip[here] += listens[here]
-            elif mesh is not None:
-                across, along = _steps(sender, target, placement.chip.cores.per_chip, mesh)
-                same_tile[here] += listens[here] & (across == along == 0)
-                east_west[here] += across * listens[here]
-                north_south[here] += along * listens[here]
+        if not senders:
+            continue
+        near = listens & (from_chip == target.chip)
+        off_chip += listens & ~near
+        if mesh is not None:
+            column, row = _tile_of(target, placement.chip.cores.per_chip, mesh)
+            across, along = np.abs(from_column - column), np.abs(from_row - row)
+            same_tile += near & (across + along == 0)
+            east_west += near * across
+            north_south += near * along
     known = mesh is not None
     return Traffic(
         messages=messages,
@@ -66,7 +76,6 @@ def traffic(placement: Placement, connection: Connection) -> Traffic:
     )
 
 
-def _steps(a: Core, b: Core, per_chip: int, mesh: Mesh) -> tuple[int, int]:
-    """(east-west, north-south) steps between two cores of one chip."""
-    (x, y), (to_x, to_y) = tile(a.index % per_chip, mesh), tile(b.index % per_chip, mesh)
-    return abs(x - to_x), abs(y - to_y)
+def _tile_of(core: Core, per_chip: int, mesh: Mesh) -> tuple[int, int]:
+    """(column, row) of a core's tile on its own chip."""
+    return tile(core.index % per_chip, mesh)

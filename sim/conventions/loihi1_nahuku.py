@@ -50,5 +50,6 @@ CONVENTIONS.register(
             Term(count="hops_ew", cost=HOP_EW),
             Term(count="hops_ns", cost=HOP_NS),
         ),
+        chip="loihi1",
     ),
 )

@@ -250,3 +250,21 @@ def tally(spikes, rows, kinds, table, totals):
                 for c in range(channels):
                     total += seen[kind, c] * table[k, kind, c]
             totals[picture, k] = total
+
+
+@compiled
+def add_events(spikes, words, rows, most, sums):
+    """Rows of a table, added up over the neurons that spiked. Fills `sums`, int32 (N, width).
+
+    spikes: uint8 0/1 (N, 1, 1, neurons). words: see `list_events`, with N in front. rows: int8 (neurons, width), of a
+    width that is a multiple of `LANES`. most: see `add_rows`.
+    """
+    neurons, width = rows.shape
+    flat = rows.reshape(-1)
+    first = np.empty((1, 2), i32)
+    index = np.empty(neurons + 8, i32)
+    places = places_of_bits(width)
+    for picture in range(spikes.shape[0]):
+        here = words[min(picture, words.shape[0] - 1)]
+        list_events(spikes[picture], here, places, i32(width), first, index)
+        add_rows(flat, index, first[0, 1], most, sums[picture])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from . import figures, prose, tables, units
+from . import figures, prose, sections, tables, units
 from .schema import Report
 
 _PAGES = Environment(
@@ -30,6 +30,19 @@ def _joined(text: str) -> str:
 
 _PAGES.filters["joined"] = _joined
 
+_SHAPES = re.compile(r"<(?:path|use)\b[^>]*>")
+_COORDINATES = re.compile(r'(?<= (?:d|x|y))="[^"]*"')
+_FINE = re.compile(r"-?\d+\.\d{3,}")
+
+
+def _rounded(svg: str) -> str:
+    """Coordinates to hundredths of a point: half the bytes, and nothing that can be seen."""
+
+    def coarse(found: re.Match[str]) -> str:
+        return _FINE.sub(lambda number: f"{float(number[0]):.2f}", found[0])
+
+    return _SHAPES.sub(lambda shape: _COORDINATES.sub(coarse, shape[0]), svg)
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -50,10 +63,13 @@ def render(report: Report) -> str:
         title=prose.title(report),
         about=prose.about(report),
         facts=facts(report),
+        sections=sections.present(report),
         figures=drawings,
+        core_maps=figures.core_map_keys(report),
         tables=tables,
         prose=prose,
-        palette=figures.PALETTE,
+        light=figures.PALETTE,
+        dark=figures.DARK,
     )
     return page.lstrip()
 
@@ -81,6 +97,9 @@ def facts(report: Report) -> list[Fact]:
         f"ANN: {units.joules(e.ann_pj)} for {units.count(dense)} MACs"
     )
     found.append(Fact("Energy per sample", units.joules(e.snn_pj), detail))
+    for o in report.on_chip[:1]:
+        detail = f"{o.chip}: {o.chips:,} chip{'s' * (o.chips > 1)}, fullest resource: {o.bottleneck}"
+        found.append(Fact("Cores", f"{o.cores:,}", detail))
     return found
 
 
@@ -98,6 +117,7 @@ def inline(drawing: figures.Drawing) -> Markup:
     svg = re.sub(r'href="#', f'href="#{drawing.key}-', svg)
     svg = re.sub(r"url\(#", f"url(#{drawing.key}-", svg)
     svg = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--font)", svg)
+    svg = _rounded(svg)
     for name, colour in figures.PALETTE.items():
         svg = svg.replace(colour, f"var(--{name}, {colour})")
     view_box = svg.split('viewBox="', 1)[1].split('"', 1)[0]

@@ -39,9 +39,10 @@ class Messages(Value):
 class TimeBound(Value):
     """A lower bound on time, from published times of single events. constants: whose.
 
-    step_s: of a mean timestep: the busiest core's events one after the other, then the barrier. busiest: the population
-    of that core, most often. steps: timesteps from the first input to the answer, the pipeline's depth included.
-    latency_s: of one sample. interval_s: between two answers, samples one after the other.
+    step_s: of a mean step of one sample's way through the pipeline: the busiest core, its synapses and its neurons
+    side by side, then the barrier. busiest: the population of that core, most often. steps: from the first input to
+    the answer, T and the pipeline's depth. latency_s: of one sample. interval_s: between two answers, samples one
+    after the other.
     """
 
     constants: Text

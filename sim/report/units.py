@@ -95,3 +95,24 @@ def ratio(value: float | None) -> str:
     if value is None:
         return "\u2014"
     return f"{value:.3g}×" if value < 1000 else f"{value:,.0f}×"
+
+
+def amount(value: float) -> str:
+    """A mean count in a table: whole where it is whole, else with three decimals; a positive one never reads as 0."""
+    return Scale(1.0, "").whole(value)
+
+
+def seconds(time_s: float) -> str:
+    """A time in prose: four significant digits and a prefix ("48.8 µs")."""
+    scale = scale_of([time_s])
+    return f"{scale.value(time_s):.4g} {scale.prefix}s"
+
+
+def share(fraction: float) -> str:
+    """A used part of a resource as percent with one decimal ("97.7 %")."""
+    return f"{100 * fraction:.1f} %"
+
+
+def coefficient(value: float) -> str:
+    """A correlation or similarity with two decimals ("0.86", "−0.12")."""
+    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", MINUS)

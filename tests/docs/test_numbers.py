@@ -8,6 +8,8 @@ import pytest
 from spikeport.hw import CHIPS, NEVER_FIRES, BadInput, arithmetic
 from spikeport.models.datasets import DATASETS
 from spikeport.sim import CONVENTIONS, Choices, numbers
+from spikeport.sim.references import STATIC_POWER
+from spikeport.sim.timings import TIMINGS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "numbers.md").read_text(encoding="utf-8")
@@ -43,6 +45,16 @@ def test_the_generated_tables_are_what_the_code_generates():
 def test_a_document_without_its_marks_is_refused():
     with pytest.raises(BadInput, match="restore the marks"):
         numbers.rewrite(TEXT.replace(numbers.END, ""))
+
+
+def test_every_time_and_every_static_power_is_in_a_table_with_its_source():
+    times = [time for source in TIMINGS for _, time in source.rows()]
+    powers = [power for pair in STATIC_POWER.values() for power in pair]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines() if line[:1] == "|"]
+    for constant in times + powers:
+        value = f"{constant.value:.6g} {constant.unit}"
+        row = [value, constant.kind, constant.scope, constant.process, constant.source]
+        assert row in [cell[1:] for cell in cells], value
 
 
 def test_every_convention_and_every_choice_is_in_the_text():

@@ -13,6 +13,7 @@ from spikeport.models import ARCHITECTURES
 from spikeport.models.datasets import DATASETS
 from spikeport.pipeline import chain, cli
 from spikeport.pipeline.refine import METHODS
+from spikeport.pipeline.sections import Recipe
 from spikeport.pipeline.stage import Stage
 from typer.testing import CliRunner
 
@@ -47,9 +48,9 @@ class Toys:
         return self.verdict if context.name == "verify" else {}
 
     def stages(self):
-        names = list(chain.MODULES)
+        names, sections = list(chain.MODULES), set(Recipe.model_fields)  # not every stage has settings
         return tuple(
-            Stage(name=n, needs=tuple(names[:i][-1:]), reads=("seed", n), version=1, run=self.run)
+            Stage(name=n, needs=tuple(names[:i][-1:]), reads=("seed", *({n} & sections)), version=1, run=self.run)
             for i, n in enumerate(names)
         )
 

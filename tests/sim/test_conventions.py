@@ -107,6 +107,7 @@ def one_dense(outputs: int = 128, inputs: int = 784, n_steps: int = 1) -> hw.Net
 
 
 def test_e2_the_worked_example_of_keras_spiking() -> None:
+    """N-E-2."""
     net = one_dense()
     counts = counts_of(net, {})
     cpu = sim.price(net, counts, "keras_spiking_loihi")
@@ -119,12 +120,14 @@ def test_e2_the_worked_example_of_keras_spiking() -> None:
 
 
 def test_e2_a_spiking_device_charges_operations_and_every_update() -> None:
+    """N-E-2."""
     net = one_dense(3, 2, n_steps=4)
     report = sim.price(net, counts_of(net, {("in", "p0"): 6}, {"in": 2}), "keras_spiking_spinnaker2")
     assert report.snn_pj == pytest.approx(6 * 450 + 3 * 4 * 2190)
 
 
 def test_e4_a_published_worked_example_and_what_its_constants_mean() -> None:
+    """N-E-4."""
     # Layers 18-256-128-4, activation sparsity 0.79. The paper charges P_w, the within-tile spike, for every synapse,
     # and P_s, the synaptic operation, for every neuron that fires.
     n_in, n1, n2, n_out, rate = 18, 256, 128, 4, 1 - 0.79
@@ -147,10 +150,12 @@ def test_e4_a_published_worked_example_and_what_its_constants_mean() -> None:
 
 
 def test_e5_truenorth_all_in() -> None:
+    """N-E-5."""
     assert REFERENCES["TrueNorth, all-in"].value == pytest.approx(26.82, abs=0.005)
 
 
 def test_e6_the_bound_of_hala_point() -> None:
+    """N-E-6."""
     assert hala_point.SYNOP.value == pytest.approx(6.84, abs=0.005)
     assert hala_point.SYNOP.kind == "derived"
     net = one_dense(2, 1)
@@ -160,6 +165,7 @@ def test_e6_the_bound_of_hala_point() -> None:
 
 
 def test_e7_the_static_power_of_loihi_1() -> None:
+    """N-E-7."""
     static = REFERENCES["Loihi 1, static"]
     assert static.value == pytest.approx(104.4, abs=0.05)
     assert static.value / 128 == pytest.approx(0.815, abs=0.001)

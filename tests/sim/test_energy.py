@@ -25,6 +25,7 @@ PJ_PER_UJ = 1e6
     [(0.10, 0.14, 0.734), (0.50, 2.75, 13.10), (1.69, 0.20, 2.441), (0.0, 1.82, 8.372)],
 )
 def test_e1_the_published_table_of_syops(giga_acs: float, giga_macs: float, millijoule: float) -> None:
+    """N-E-1."""
     net = dense_chain([np.ones((1, 1), int)] * 2, payload_bits=8)
     counts = counts_of(net, {("in", "p0"): round(giga_macs * 1e9), ("p0", "p1"): round(giga_acs * 1e9)})
     report = sim.price(net, counts)
@@ -33,7 +34,7 @@ def test_e1_the_published_table_of_syops(giga_acs: float, giga_macs: float, mill
 
 
 def test_e3_the_firing_rate_is_not_charged_twice() -> None:
-    # A published table multiplies by the rate again and prints 0.309 uJ and a ratio of 273.8.
+    """N-E-3: a published table multiplies by the rate again and prints 0.309 uJ and a ratio of 273.8."""
     macs, rate = 18_390_000, 0.1366
     conv = hw.Conv(source="in", target="p", weight=np.ones((100, 1839, 1, 1), int))  # 183900 * 100 positions
     net = network([conv], {"in": (1839, 10, 10), "p": (100, 10, 10)}, {"p": hw.Cuba(v_th_mant=1)})
@@ -42,6 +43,9 @@ def test_e3_the_firing_rate_is_not_charged_twice() -> None:
     assert report.snn_pj / PJ_PER_UJ == pytest.approx(2.261, abs=5e-4)
     assert report.ann_pj / PJ_PER_UJ == pytest.approx(84.59, abs=5e-3)
     assert report.ratio == pytest.approx(37.4, abs=0.05)
+    assert report.acs_per_sample == pytest.approx(2.512e6, abs=500)
+    assert rate * report.snn_pj / PJ_PER_UJ == pytest.approx(0.309, abs=5e-4)
+    assert (report.ratio or 0) / rate == pytest.approx(273.8, abs=0.2)
 
 
 def small_net() -> tuple[hw.Network, sim.Counts]:
@@ -170,7 +174,7 @@ def test_a_constant_says_its_unit_source_and_scope(name: str) -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.1])
 def test_a_constant_that_is_no_energy_is_refused(value: float) -> None:
-    with pytest.raises(hw.BadInput, match="is not an energy; give a finite number >= 0"):
+    with pytest.raises(hw.BadInput, match="is no energy, power or time; give a number >= 0"):
         replace(FP32_ADD, value=value)
 
 

@@ -6,6 +6,7 @@ Each network is one layer, biased, with the spikes that enter and leave it given
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -51,6 +52,7 @@ def arithmetic(report: sim.EnergyReport, side: str) -> tuple[float, float, float
 
 @pytest.mark.parametrize(("memory", "memory_pj"), [("a", 4_923_646.41), ("b", 4_851_198.96)])
 def test_l1_a_formal_dense_layer(memory: str, memory_pj: float) -> None:
+    """N-L-1."""
     report = priced(dense_layer(), memory)
     assert line(report, "MAC of the ANN")[0] == 784 * 128
     assert line(report, "ACC of the ANN")[0] == 128
@@ -65,6 +67,7 @@ def test_l1_a_formal_dense_layer(memory: str, memory_pj: float) -> None:
 
 @pytest.mark.parametrize(("memory", "memory_pj"), [("a", 2_577_657.71), ("b", 3_850_810.23)])
 def test_l2_a_spiking_dense_layer(memory: str, memory_pj: float) -> None:
+    """N-L-2."""
     report = priced(dense_layer(), memory, entered=400, left=60)
     assert line(report, "ACC")[0] == 400 * 128 + 4 * 128 + 60  # synapses, biases, resets
     assert line(report, "weight read")[0] == 51_200
@@ -78,13 +81,14 @@ def test_l2_a_spiking_dense_layer(memory: str, memory_pj: float) -> None:
 
 
 def test_l2_a_leak_is_one_mac_per_neuron_and_timestep() -> None:
+    """N-L-2."""
     report = priced(dense_layer(v_decay=2048), "a", entered=400, left=60)
     assert line(report, "MAC")[0] == 4 * 128
     assert arithmetic(report, "snn")[0] == pytest.approx(6815.6)  # 5177.2 + 512 * 3.2
 
 
 def test_l2_equation_2_4_as_printed_and_corrected() -> None:
-    # As printed: theta_in * N_in * N_out + T * N_out, without the resets.
+    """N-L-2: as printed it is theta_in * N_in * N_out + T * N_out, without the resets."""
     corrected = priced(dense_layer(), "a", entered=400, left=60)
     printed = priced(dense_layer(), "a", entered=400, left=60, errata="printed")
     assert line(corrected, "ACC")[0] == 51_772
@@ -95,6 +99,7 @@ def test_l2_equation_2_4_as_printed_and_corrected() -> None:
 
 
 def test_l2_the_erratum_leaves_convolutions_alone() -> None:
+    """N-L-2."""
     net = conv_layer(2, 4, 3, stride=1)
     assert (
         priced(net, "a", entered=9, left=2, errata="printed").snn_pj == priced(net, "a", entered=9, left=2).snn_pj > 0
@@ -103,6 +108,7 @@ def test_l2_the_erratum_leaves_convolutions_alone() -> None:
 
 @pytest.mark.parametrize(("memory", "memory_pj"), [("a", 6_465_321.29), ("b", 12_745_434.57)])
 def test_l3_a_formal_convolution(memory: str, memory_pj: float) -> None:
+    """N-L-3."""
     report = priced(conv_layer(3, 32, 16, stride=1), memory)
     assert line(report, "MAC of the ANN")[0] == 16 * 32 * 32 * 3 * 9
     assert line(report, "ACC of the ANN")[0] == 16_384
@@ -115,6 +121,7 @@ def test_l3_a_formal_convolution(memory: str, memory_pj: float) -> None:
 
 @pytest.mark.parametrize(("memory", "memory_pj"), [("a", 94_959_785.31), ("b", 82_688_410.91)])
 def test_l4_a_spiking_convolution(memory: str, memory_pj: float) -> None:
+    """N-L-4."""
     report = priced(conv_layer(16, 32, 32, stride=2), memory, entered=6000, left=3000)
     neurons = 32 * 16 * 16
     assert line(report, "ACC")[0] == 6000 * 2 * 2 * 32 + 4 * neurons + 3000  # ceil(3 / 2) = 2 taps an axis
@@ -143,10 +150,23 @@ def test_l4_a_spiking_convolution(memory: str, memory_pj: float) -> None:
     ],
 )
 def test_l5_memory_a_is_straight_lines_between_cache_sizes(size: int, pj: float) -> None:
+    """N-L-5."""
     assert lemaire.MEMORY_A.at(size // 4).value == pytest.approx(pj)
 
 
+@pytest.mark.parametrize(("size", "pj", "forgotten"), [(16 * KIB, 13.333, 3.333), (64 * KIB, 22.5806, 2.5806)])
+def test_l5_lines_begin_where_the_one_before_ends(size: int, pj: float, forgotten: float) -> None:
+    """N-L-5: a published script forgets the energy at which a line begins, so that a larger memory costs less."""
+    points = lemaire.MEMORY_A.points
+    (start, before), (end, after) = next((a, b) for a, b in pairwise(points) if a[0] <= size < b[0])
+    script = (after - before) * (size - start) / (end - start)
+    assert script == pytest.approx(forgotten, abs=5e-4)
+    assert script < before
+    assert lemaire.MEMORY_A.at(size // 4).value == pytest.approx(script + before) == pytest.approx(pj, abs=5e-4)
+
+
 def test_l5_memory_b_is_a_regression_and_c_is_level() -> None:
+    """N-L-5."""
     assert lemaire.MEMORY_B.at(1000).value == pytest.approx(13.2 + 1.09e-5 * 32 * 1000)
     assert lemaire.MEMORY_B.at(1000).value == pytest.approx(13.5488)
     assert {lemaire.MEMORY_C.at(words).value for words in (1, 1000, 10**6)} == {5.0}

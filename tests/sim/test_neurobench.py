@@ -11,6 +11,7 @@ from .networks import dense_chain
 
 
 def test_c4_the_example_of_the_neurobench_documentation() -> None:
+    """N-C-4."""
     # W (out, in) with three zeros; two inputs of three are not zero. Dense: 3 * 3.
     weight = np.array([[13, 0, -32], [0, 12, -51], [-11, 27, 0]])
     net = dense_chain([weight], payload_bits=4, n_steps=2)
@@ -21,6 +22,7 @@ def test_c4_the_example_of_the_neurobench_documentation() -> None:
 
 
 def test_c5_the_operations_of_a_dense_layer_are_its_spikes_times_its_outputs() -> None:
+    """N-C-5."""
     net = dense_chain([np.full((3, 4), 7), np.ones((2, 3), int)], v_th_mant=10)
     inputs = torch.tensor([[1, 1, 0, 1], [0, 0, 0, 1]])
     metrics = sim.neurobench(net, sim.run(net, inputs).counts)

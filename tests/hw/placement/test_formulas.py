@@ -21,6 +21,7 @@ NXTF_PARTITIONS = [  # of NxTF's own unit tests, with two filters, rows x column
     ((30, 35, 2), 3, 2, True, (8, 9), 144, 1408),
     ((20, 25, 2), 3, 2, True, (6, 9), 104, 928),
     ((30, 35, 2), 3, 2, True, (15, 10), 72, 1408),
+    ((30, 35, 2), 3, 2, True, (6, 9), 216, 1408),  # published with filled gaps: the axons alone are
 ]
 
 
@@ -30,11 +31,13 @@ NXTF_PARTITIONS = [  # of NxTF's own unit tests, with two filters, rows x column
      (1024, 9216)],
 )  # fmt: skip
 def test_a_dense_axon_of_nengo_takes_whole_words(n, bits):
+    """N-M-1."""
     assert nengo.bits_per_axon(n) == bits
 
 
 @pytest.mark.parametrize(("n", "bits"), [(10, 192), (25, 512), (64, 1216), (1024, 19456)])
 def test_a_sparse_axon_of_nengo_stores_an_index_per_synapse(n, bits):
+    """N-M-1."""
     assert nengo.bits_per_axon(n, encoding="sparse", index_bits=10) == bits
 
 
@@ -47,6 +50,7 @@ def test_nengos_delays_and_tags_widen_every_synapse():
     [(784, 128, 14112, 1), (784, 150, 1053696 // 64, 2), (1024, 100, 14336, 1), (256, 512, 18432, 2)],
 )
 def test_nengo_cuts_a_matrix_that_exceeds_the_memory_of_a_core(n_in, n_out, words, cores):
+    """N-M-2."""
     bits = n_in * nengo.bits_per_axon(n_out)
     assert bits == words * 64
     assert nengo.cores_needed(n_out, n_in, 0, bits) == cores
@@ -69,6 +73,7 @@ def test_nengo_cuts_by_whatever_is_fullest(amounts, cores):
     ],
 )
 def test_an_entry_of_nxtf_has_the_bits_its_unit_tests_name(indices, encoding, most, bits):
+    """N-M-3."""
     assert nxtf.entries(indices, encoding, most=most) == bits
 
 
@@ -91,12 +96,14 @@ def test_no_synapse_is_lost_between_the_entries(indices, encoding):
 
 
 def test_a_full_last_word_of_nxtf_needs_a_guard_word():
+    """N-M-4."""
     assert nxtf.dense_words(6) == 2  # 10 + 6 + 6 * 8 = 64 bits
     assert [nxtf.words(bits) for bits in (0, 1, 58, 59, 64, 65, 128)] == [0, 1, 1, 2, 2, 2, 3]
 
 
 @pytest.mark.parametrize(("n", "words"), [(10, 2), (60, 8), (100, 14), (128, 17), (256, 34), (1024, 134)])
 def test_a_dense_row_of_nxtf(n, words):
+    """N-M-4."""
     assert nxtf.dense_words(n) == words
 
 
@@ -109,6 +116,7 @@ def test_neurons_that_share_an_axon_have_lists_of_one_length():
     [([1] * 32, False, 2), ([2] * 32, False, 32), ([1] * 10 + [2] * 5, True, 3 + 2 * 5)],
 )
 def test_output_axon_entries_of_nxtf(multiplicity, off_chip, entries):
+    """N-M-6."""
     assert nxtf.output_axon_entries(multiplicity, off_chip=off_chip) == entries
 
 
@@ -124,6 +132,7 @@ def keras_padding(size: int, kernel: int, stride: int, *, same: bool) -> tuple[i
 def test_shared_axons_and_stored_synapses_are_those_of_nxtfs_partitions(
     in_shape, kernel, stride, same, core, input_axons, synapses
 ):
+    """N-M-5: what does not depend on its random weights and on how gaps are filled."""
     before, outputs = zip(*(keras_padding(n, kernel, stride, same=same) for n in in_shape[:2]), strict=True)
     axons = stored = 0
     for top in range(0, outputs[0], core[0]):
@@ -174,6 +183,7 @@ def test_loihi_1_has_no_format_of_7_bits():
     [(3, 24, 8, 81), (24, 36, 7, 864), (36, 48, 6, 1620), (48, 64, 6, 2592), (48, 64, 5, 2160), (64, 64, 5, 2880)],
 )
 def test_a_kernel_is_stored_once_on_a_core_of_loihi_2(in_channels, out_channels, weight_bits, words):
+    """N-M-7."""
     assert loihi2.conv_words(in_channels, 9, out_channels, weight_bits) == words
 
 

@@ -70,12 +70,14 @@ def as_printed(net, name):
 
 @pytest.mark.parametrize("name", PRINTED)
 def test_words_and_cores_of_every_printed_row(pilotnet, name):
+    """N-M-7."""
     words, cores = as_printed(pilotnet, name)
     assert cores == PRINTED[name][2]
     assert (words, PRINTED[name][1]) == OUTSIDE.get(name, (words, words))
 
 
 def test_the_printed_cuts_give_74_cores_and_61_without_the_input(pilotnet):
+    """N-M-7."""
     cores = {name: as_printed(pilotnet, name)[1] for name in PRINTED}
     assert sum(cores.values()) == 74
     assert sum(cores.values()) - cores["input0"] == 61

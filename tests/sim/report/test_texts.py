@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from spikeport.sim.report import Report, html, latex, markdown, parse, prose, tables
+from spikeport.sim.report import Report, figures, html, latex, markdown, parse, prose, tables
 
 PREFIX = {"": 1.0, "k": 1e3, "M": 1e6, "pJ": 1.0, "nJ": 1e3, "µJ": 1e6}  # energies in pJ
 HALF = 0.5e-3 * (1 + 1e-9)  # half of the last of three decimals
@@ -47,6 +47,10 @@ def all_tables(report: Report) -> list[tables.Table]:
         tables.waterfall(report), tables.timesteps(report), tables.activity(report), tables.energy_layers(report),
         tables.energy_totals(report), tables.drift(report), tables.notices(report), tables.populations(report),
         tables.versions(report), tables.conventions(report), tables.bills(report), tables.audit(report),
+        tables.event_kinds(report), tables.spread(report), tables.sensitivity(report), tables.baselines(report),
+        tables.baseline_energies(report), tables.thresholds(report), tables.margins(report), tables.placements(report),
+        tables.populations_on_chip(report), tables.resources(report), tables.times(report),
+        tables.chip_energies(report), tables.correlations(report), tables.cka(report),
     ]  # fmt: skip
 
 
@@ -295,9 +299,9 @@ def test_every_figure_has_a_description_and_every_table_a_caption(page_text: str
     ids = [value for _, name, value in page.attributes if name == "id"]
     assert len(ids) == len(set(ids))
     labels = [value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-labelledby")]
-    assert len(labels) == page.tags.count("figure") == 7
+    assert len(labels) == page.tags.count("figure") == 18
     assert all(part in ids for label in labels for part in (label or "").split())
-    assert page.tags.count("caption") == page.tags.count("table") == 12
+    assert page.tags.count("caption") == page.tags.count("table") == 27
     assert ("html", "lang", "en") in page.attributes
 
 
@@ -312,3 +316,28 @@ def test_the_page_follows_the_reader_s_colours(page_text: str):
     assert "prefers-color-scheme: dark" in page_text
     drawn = "".join(re.findall(r"<svg.*?</svg>", page_text, re.DOTALL))
     assert set(re.findall(r"(?<!, )#[0-9a-f]{6}\b", drawn)) == set()  # each colour is a variable with a fallback
+
+
+def test_coordinates_are_rounded_and_words_are_not():
+    svg = '<svg viewBox="0 0 1 1"><path d="M 1.23456 -0.00049 L 7 8.5"/><text x="1.5"> d="1.23456" 2.34567</text></svg>'
+    inline = html.inline(figures.Drawing("k", "Caption.", "Caption.", svg))
+    assert '<path d="M 1.23 -0.00 L 7 8.5"/>' in inline
+    assert '> d="1.23456" 2.34567<' in inline
+
+
+def test_the_contents_lead_to_every_section_of_this_report(values: dict[str, Any]):
+    values |= {"portrait": None, "spread": [], "sensitivity": [], "on_chip": [], "refusals": []}
+    text = html.render(parse(values))
+    links = re.findall(r'<li><a href="#([^"]+)">', text)
+    assert links == re.findall(r'<h2 id="([^"]+)">', text)
+    assert "baselines" in links
+    assert not {"portrait", "scrutiny", "chip"} & set(links)
+    headings = re.findall(r"^## (.*)$", markdown.render(parse(values)), re.MULTILINE)
+    assert headings == re.findall(r"<h2 id=[^>]*>([^<]*)</h2>", text)
+
+
+def test_long_tables_are_folded_under_their_title_and_their_length(values: dict[str, Any]):
+    values["notices"] *= 7
+    page = html.render(parse(values))
+    assert "<summary>Everything that was folded, approximated, clipped or refused " in page
+    assert '<span class="rows">(14 rows)</span>' in page

@@ -39,3 +39,20 @@ def test_an_interval_and_its_accuracy_have_the_same_decimals():
 
 def test_a_ratio_without_a_value_is_a_dash():
     assert [units.ratio(r) for r in (None, 4.8201, 1234.5)] == ["\u2014", "4.82×", "1,234×"]
+
+
+@pytest.mark.parametrize(
+    ("time_s", "text"), [(0.0, "0 ps"), (1.13e-7, "113 ns"), (4.88e-5, "48.8 µs"), (0.0123456, "12.35 ms"), (2, "2 s")]
+)
+def test_times_take_the_prefix_that_leaves_one_to_a_thousand(time_s: float, text: str):
+    assert units.seconds(time_s) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.855, "0.85"), (-0.12, "\u22120.12"), (-0.004, "0.00"), (1.0, "1.00")])
+def test_a_coefficient_has_two_decimals_and_no_negative_zero(value: float, text: str):
+    assert units.coefficient(value) == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (2210.5, "2,210.500"), (12.0, "12"), (0.0001, "<0.001")])
+def test_a_mean_count_is_whole_where_it_is_whole(value: float, text: str):
+    assert units.amount(value) == text
