@@ -1,4 +1,4 @@
-"""An ANN in few bits: what an ordinary accelerator for integers computes, in floats that hold exactly its values.
+"""An ANN in few bits: what an ordinary accelerator for integers computes, simulated in floats.
 
     w' = s round(w / s),  s = max |w| / (2^(bits - 1) - 1)                            one s per wire and output channel
     h(x) = lam * clip( floor(x L / lam + 1/2) / L, 0, 1 ),  L = 2^bits - 1            one lam per population

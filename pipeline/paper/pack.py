@@ -18,7 +18,7 @@ from ..capsule import archive
 from ..capsule.finished import Finished, finished_run
 from ..files import sync_folder, write_bytes
 from ..recipe import load
-from ..runs import folder_of
+from ..runs import MANIFEST, folder_of
 from ..sections import Recipe
 from . import bibtex, checklist, constants, document, provenance, sheets_energy, sheets_network, statement, tables
 from .methods import methods
@@ -42,10 +42,10 @@ class Found:
 def found(source: Path, changes: list[str], root: Path) -> Found:
     """The finished run in a folder, or the one under `root` of a recipe, with its report. Nothing is computed.
 
-    changes: settings of the recipe. Raises BadInput, naming the command, for a run without a report, or with stages of
-    an older form; and as `finished_run` and `sim.report.load` do.
+    changes: settings of the recipe. Raises BadInput, naming the command, for a run that lacks a stage, such as its
+    report, or has one of an older form; and as `finished_run` and `sim.report.load` do.
     """
-    _require_report(source, changes, root)
+    _require_stages(source, changes, root)
     run = finished_run(source, changes, root)
     for stage in chain.stages():
         version = run.manifests[stage.name]["version"]
@@ -153,11 +153,15 @@ def check_place(folder: Path, *, replace: bool) -> None:
         )
 
 
-def _require_report(source: Path, changes: list[str], root: Path) -> None:
+def _require_stages(source: Path, changes: list[str], root: Path) -> None:
+    """Raise BadInput, with the command that makes it, for a run that lacks a stage."""
     folder = source if source.is_dir() else folder_of(load(source, changes), root)
-    if folder.is_dir() and not (folder / "report" / REPORT).is_file():
-        recipe = "RECIPE" if source.is_dir() else str(source)
-        raise BadInput(f"{folder}: has no report; make it with `spikeport run {recipe}`")
+    if not folder.is_dir():
+        return  # there is no run at all, which `finished_run` says
+    for stage in chain.stages():
+        if not (folder / stage.name / MANIFEST).is_file():
+            recipe = "RECIPE" if source.is_dir() else str(source)
+            raise BadInput(f"{folder}: has no finished {stage.name}; make it with `spikeport run {recipe}`")
 
 
 def _plain(key: str) -> str:

@@ -20,7 +20,7 @@ GAP = 2
 NARROW = 16
 """No text is wrapped into fewer characters."""
 
-PAGE = 50
+PAGE = 46
 """Lines of a table that go onto a page with its caption."""
 
 EM_PER_CHARACTER = 0.46
@@ -121,10 +121,11 @@ def _longest_word(value: Table, column: int) -> int:
 
 
 def _pages(value: Table, widths: list[int | None]) -> Iterator[tuple[int, int]]:
-    """Ranges of rows that go onto one page each, about equally many lines."""
-    needs = [max(1 if w is None else -(-len(c) // w) for c, w in zip(row, widths, strict=True)) for row in value.rows]
-    total = sum(needs)
-    most = -(-total // -(-total // PAGE))
+    """Ranges of rows that go onto one page each: about equally many lines, and none more than `PAGE`."""
+    needs = [max(map(_lines, row, widths)) for row in value.rows]
+    slack = max(needs) - 1
+    parts = -(-sum(needs) // max(1, PAGE - slack))
+    most = -(-sum(needs) // parts) + slack
     start, lines = 0, 0
     for i, need in enumerate(needs):
         if lines + need > most and i > start:
@@ -132,6 +133,10 @@ def _pages(value: Table, widths: list[int | None]) -> Iterator[tuple[int, int]]:
             start, lines = i, 0
         lines += need
     yield start, len(value.rows)
+
+
+def _lines(cell: str, width: int | None) -> int:
+    return 1 if width is None else max(1, len(textwrap.wrap(cell, width)))
 
 
 def _aligned(value: Table) -> str:

@@ -140,7 +140,7 @@ def test_the_twin_has_bits_for_every_count_of_the_exported_timesteps(folder, n_s
     there = given(recipe(baselines={"epochs": 0}), folder, n_steps, f"T{n_steps}")
     metrics = baselines.run(there)
     assert metrics["ann_matched"]["activation_bits"] == bits
-    assert metrics["ann_matched"]["title"] == f"ANN, {bits}-bit activations"
+    assert metrics["ann_matched"]["title"] == f"ANN, 8-bit weights, {bits}-bit activations"
     assert metrics["ann_matched"]["how"] == "quantized after training, on 64 training images"
     assert metrics["validation"]["best_epoch"] == metrics["validation"]["epochs"] == 0
     splits = load_splits(there.recipe)
@@ -208,11 +208,11 @@ def test_it_is_trained_as_the_ann_was_but_for_what_it_is_given():
 
 
 def test_an_ann_of_staircases_keeps_its_ends_and_in_8_bits_its_levels(tmp_path):
-    values = recipe(train={**SHORT["train"], "activation": "qcfs", "levels": 1}, baselines={"epochs": 0})
+    values = recipe(train={**SHORT["train"], "epochs": 2, "activation": "qcfs", "levels": 1}, baselines={"epochs": 0})
     there = given(values, trained(values, tmp_path), 4)
     metrics = baselines.run(there)
     hows = [metrics[key]["how"] for key in KEYS]
-    assert hows[0] == "as trained, activations of 1 levels"
+    assert hows[0] == "as trained, QCFS activations with L = 1"
     assert hows[1] == hows[2] == "quantized after training, at its learned ends"
     splits = load_splits(values)
     ann = fold_batchnorm(load_ann(values, there.inputs["train"]))

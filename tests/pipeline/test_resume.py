@@ -24,7 +24,7 @@ refine: {T: 2, epochs: 2, batch_size: 32, lr: 0.01}
 quantize: {epochs: 2, batch_size: 32, lr: 0.002}
 verify: {samples: 2}
 """
-LOOPS = ("train", "refine", "quantize")
+LOOPS = ("train", "refine", "quantize", "baselines")
 """The stages that save a checkpoint per epoch; the others are short and start over."""
 
 

@@ -159,11 +159,12 @@ def test_the_same_run_gives_the_same_files(call, finished, packed, tmp_path):
     assert files_of(tmp_path / "again") == files_of(packed)
 
 
-def test_a_run_without_a_report_is_refused_with_the_command(call, run, tmp_path):
-    shutil.rmtree(run / "report")
+@pytest.mark.parametrize("stage", ["report", "energy"])
+def test_a_run_that_lacks_a_stage_is_refused_with_the_command(call, run, tmp_path, stage):
+    shutil.rmtree(run / stage)
     code, said = call(run, "--out", tmp_path / "pack")
     assert code == 2
-    assert "has no report; make it with `spikeport run RECIPE`" in said
+    assert f"has no finished {stage}; make it with `spikeport run RECIPE`" in said
     assert not (tmp_path / "pack").exists()
 
 

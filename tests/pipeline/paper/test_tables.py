@@ -87,6 +87,16 @@ def test_a_long_table_goes_on_in_another_with_a_label_of_its_own():
     assert [len(rows(part)) for part in parts] == [1 + 40, 1 + 40, 1 + 40 + 1]  # heads, equal parts, the total
 
 
+def test_no_page_is_left_with_a_rest_of_a_few_rows():
+    long = "word " * 90
+    value = Table("t", "C.", ("a", "b"), "lp", tuple((f"x{i}", long if i % 3 else "") for i in range(60)))
+    parts = tabular.tables(value).split("\\begin{table}")[1:]
+    counts = [len(rows(part)) - 1 for part in parts]
+    assert sum(counts) == 60
+    assert len(counts) > 2
+    assert min(counts) > max(counts) / 2
+
+
 def test_a_narrow_table_wraps_nothing():
     text = tabular.tables(Table("t", "C.", ("name", "n"), "lr", (("a name of thirty characters ...", "1"),)))
     assert "p{" not in text
