@@ -18,6 +18,7 @@ from ..convert import refined_profile, skeleton
 from ..data import load_splits
 from ..deploy import written
 from ..files import read_json, write_json
+from ..notices import notice
 from ..refine.stage import load_student
 from ..sections import Recipe
 from ..stage import Stage, StageContext
@@ -51,7 +52,8 @@ def run(context: StageContext) -> dict[str, Any]:
     }
     portrait = Portrait.model_validate(values)
     write_json(context.folder / FILE, portrait.model_dump(mode="json"))
-    return {"samples": len(samples), **means(portrait), "left_out": left_out}
+    notices = [notice("all", f"no {name}", reason, "") for name, reason in left_out.items()]
+    return {"samples": len(samples), **means(portrait), "left_out": left_out, "notices": notices}
 
 
 def load_portrait(folder: Path) -> dict[str, Any]:
