@@ -97,7 +97,6 @@ KINDS = (
         choices=Choices(active="fired"),
     ),
     _kind("messages"),
-    _kind("off_chip"),
     _kind("hops_ew"),
     _kind("hops_ns"),
     _kind("lemaire_input_reads"),
@@ -133,7 +132,14 @@ def ledger(work: Workload) -> tuple[Events, ...]:
     for kind in KINDS:
         counted = COUNTABLES[kind.countable].count(replace(work, choices=kind.choices))
         lines += _lines(kind.what, kind.per, kind.side, counted, kind.one_in)
+    lines += _lines("off_chip", "message to another chip", "snn", _off_chip(work))
     return tuple(lines)
+
+
+def _off_chip(work: Workload) -> Iterator[Counted]:
+    """No convention prices the way to another chip: none is published, so no countable counts it."""
+    for name, events in work.traffic.off_chip.items() if work.traffic else ():
+        yield Counted(population=name, source=None, events=events)
 
 
 def _input_spikes(work: Workload) -> Iterator[Counted]:

@@ -213,11 +213,6 @@ def _messages(work: Workload) -> Iterator[Counted]:
     yield from _routed(work, lambda traffic: traffic.messages)
 
 
-@countable("off_chip", "message to another chip")
-def _off_chip(work: Workload) -> Iterator[Counted]:
-    yield from _routed(work, lambda traffic: traffic.off_chip)
-
-
 @countable("hops_ew", "hop east or west")
 def _hops_ew(work: Workload) -> Iterator[Counted]:
     yield from _routed(work, lambda traffic: traffic.hops_ew)

@@ -202,7 +202,9 @@ def test_choices_of_a_price_change_no_count() -> None:
 def test_messages_and_hops_come_with_a_placement() -> None:
     net, counts = tiny()
     table = torch.tensor([[3, 1], [0, 0], [5, 2]])
-    traffic = sim.Traffic(messages={"a": table}, hops_ew={"a": 2 * table}, hops_ns={"a": 0 * table})
+    traffic = sim.Traffic(
+        messages={"a": table}, hops_ew={"a": 2 * table}, hops_ns={"a": 0 * table}, off_chip={"a": 3 * table}
+    )
     work = sim.Workload(network=net, counts=counts)
     placed = keyed(ledger(replace(work, traffic=traffic)))
     new = {key: line.by_step for key, line in placed.items() if key not in keyed(ledger(work))}
@@ -210,6 +212,7 @@ def test_messages_and_hops_come_with_a_placement() -> None:
         ("messages", "a", None): (2, 0, 3.5),
         ("hops_ew", "a", None): (4, 0, 7),
         ("hops_ns", "a", None): (0, 0, 0),
+        ("off_chip", "a", None): (6, 0, 10.5),
     }
 
 
