@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..hw.placement import RULES, Core, Placement
+from ..hw.placement import RESOURCES, RULES, Core, Placement
 from .chip_time import TimeBound, TotalEnergy, time_bounds, total_energies
 from .core_events import Activity
 from .routing import Messages
@@ -13,7 +13,7 @@ from .routing import Messages
 
 @dataclass(frozen=True, kw_only=True)
 class PopulationOnChip:
-    """How one population is cut. bottleneck: a key of `RESOURCES`. share: of it, on the fullest of its cores."""
+    """How one population is cut. bottleneck: a resource in words. share: of it, on the fullest of its cores."""
 
     name: str
     neurons: int
@@ -34,7 +34,7 @@ class CoreSquare:
 
 @dataclass(frozen=True, kw_only=True)
 class OnChip:
-    """A placement on one chip, field for field what `sim.report.OnChip` holds. Keys of shares: `RESOURCES`.
+    """A placement on one chip, field for field what `sim.report.OnChip` holds. Resources are named in words.
 
     shares: the largest use of each resource whose limit is known. unknown: those whose limit is not published.
     """
@@ -75,9 +75,9 @@ def on_chip(
         cores=len(placement.cores),
         cores_per_chip=placement.chip.cores.per_chip,
         chips=placement.n_chips,
-        bottleneck=placement.bottleneck(),
-        shares=placement.shares(),
-        unknown=placement.unknown,
+        bottleneck=RESOURCES[placement.bottleneck()],
+        shares={RESOURCES[field]: share for field, share in placement.shares().items()},
+        unknown=tuple(RESOURCES[field] for field in placement.unknown),
         populations=tuple(_population(placement, population.name) for population, _ in placement.network.neurons),
         layout=tuple(_square(placement, core) for core in placement.cores),
         traffic=messages,
@@ -95,7 +95,7 @@ def _population(placement: Placement, name: str) -> PopulationOnChip:
         neurons=placement.network[name].size,
         cores=len(placement.of(name)),
         cut=str(placement.grids[name]),
-        bottleneck=bottleneck,
+        bottleneck=RESOURCES[bottleneck],
         share=shares[bottleneck],
     )
 

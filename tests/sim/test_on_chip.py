@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import torch
-from spikeport.hw.placement import RULES, Placement, place
+from spikeport.hw.placement import RESOURCES, RULES, Placement, place
 from spikeport.sim import report
 from spikeport.sim.chip_time import TimeBound, TotalEnergy, time_bounds
 from spikeport.sim.on_chip import CoreSquare, OnChip, PopulationOnChip, on_chip
@@ -42,7 +42,7 @@ def test_its_numbers_are_those_of_the_placement():
     found = on_chip(placement, spikes, 1, FLOW, {"loihi1_davies2018": 5.0}, ("a hint",))
     assert (found.chip, found.cores, found.cores_per_chip, found.chips) == ("loihi1", 4, 3, 2)
     assert found.rule == RULES["nxtf"].title
-    assert found.shares == placement.shares()
+    assert found.shares == {RESOURCES[field]: share for field, share in placement.shares().items()}
     assert found.shares["compartments"] == 1.0
     assert found.bottleneck == "compartments"
     assert found.populations == (
@@ -65,6 +65,6 @@ def test_its_numbers_are_those_of_the_placement():
 
 def test_of_loihi_2_it_says_what_is_not_published():
     found = on_chip(*placed(LOIHI2), 1, NO_MESH, {"loihi2_hala_point_bound": 5.0})
-    assert set(found.unknown) == {"input_axons", "output_axons"}
+    assert set(found.unknown) == {"input axons", "output axons"}
     assert found.traffic.hops_ew is None
     assert found.times == found.energies == found.advice == ()

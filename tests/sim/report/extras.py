@@ -119,8 +119,8 @@ def on_chip(chip: str, *, mesh: bool) -> dict[str, Any]:
         "cores_per_chip": 128,
         "chips": 1,
         "bottleneck": "compartments",
-        "shares": {"compartments": 1.0, "synapse_words": 0.4},
-        "unknown": [] if mesh else ["input_axons"],
+        "shares": {"compartments": 1.0, "words of synaptic memory": 0.4},
+        "unknown": [] if mesh else ["input axons"],
         "populations": [
             {
                 "name": name,

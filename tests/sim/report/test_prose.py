@@ -41,7 +41,7 @@ def test_a_chip_that_holds_the_network_a_limit_nobody_published_and_a_refusal_ar
     lines = prose.on_chip(report)
     assert "loihi1: 6 cores of 128 per chip, 1 chip; fullest: compartments, 100.0 %." in lines
     assert "loihi1: conv1: 4 channels less save 1 core." in lines
-    assert lines[2].endswith("Not checked, for no limit is published: input_axons.")
+    assert lines[2].endswith("Not checked, for no limit is published: input axons.")
     assert lines[-1].startswith("tiny does not hold the network: conv3: 5120 words")
 
 

@@ -158,8 +158,8 @@ def test_hops_of_a_mesh_that_is_not_published_are_dashes(report: Report):
 
 def test_a_resource_without_a_published_limit_is_named(report: Report):
     rows = tables.resources(report).rows
-    assert ("loihi2", "input_axons", "limit not published") in rows
-    assert ("loihi1", "synapse_words", "40.0 %") in rows
+    assert ("loihi2", "input axons", "limit not published") in rows
+    assert ("loihi1", "words of synaptic memory", "40.0 %") in rows
 
 
 def test_dynamic_static_and_total_energy_stand_apart(values: dict[str, Any]):
