@@ -53,8 +53,8 @@ def chip_energies(report: Report) -> list[str]:
             else:
                 cores, chips = e.static_pj
                 lines.append(
-                    f"{dynamic}; static at least {units.joules(cores)} for the cores in use and {units.joules(chips)} "
-                    "for whole chips."
+                    f"{dynamic}; static over the bound on time {units.joules(cores)} for the cores in use and "
+                    f"{units.joules(chips)} for whole chips."
                 )
     return lines
 

@@ -93,8 +93,8 @@ def times(report: Report) -> Table:
     )
     return Table(
         "times",
-        "Lower bounds on time, from published times of single events. A mean timestep is the busiest core's events one "
-        "after the other, then the barrier; latency counts the steps from the first input to the answer.",
+        "Lower bounds on time, from published times of single events. A mean timestep is the busiest core, its synapses "
+        "and its neurons side by side, then the barrier; latency counts the steps from the first input to the answer.",
         (
             "Chip",
             "Timestep",
@@ -123,8 +123,8 @@ def chip_energies(report: Report) -> Table:
             rows.append((o.chip, e.convention, units.joules(e.dynamic_pj), *static, e.constants, e.source))
     return Table(
         "chip_energies",
-        "Dynamic, static and total energy per sample, apart. Static is static power times the bound on time, and so a "
-        "lower bound: for the cores in use alone, and for whole chips. A dash: no static power is published.",
+        "Dynamic, static and total energy per sample, apart. Static is published power times the bound on time: of the "
+        "cores in use alone, each with its part of a chip's, and of whole chips. A dash: no static power is published.",
         (
             "Chip",
             "Convention",
