@@ -93,8 +93,9 @@ def times(report: Report) -> Table:
     )
     return Table(
         "times",
-        "Lower bounds on time, from published times of single events. A mean timestep is the busiest core, its synapses "
-        "and its neurons side by side, then the barrier; latency counts the steps from the first input to the answer.",
+        "Lower bounds on time, from published times of single events. A mean timestep is the busiest core, its "
+        "synapses and its neurons side by side, then the barrier; latency counts the steps from the first input to the "
+        "answer.",
         (
             "Chip",
             "Timestep",

@@ -53,7 +53,10 @@ def test_latency_is_said_to_be_a_bound_and_static_energy_stands_apart(values: di
         "24.4 µs; conv1 is busiest; a lower bound: no host, no input and output."
     )
     assert prose.chip_energies(report) == [
-        "loihi1, chip: 250 pJ dynamic; static over the bound on time 238.6 nJ for the cores in use and 5.095 µJ for whole chips."
+        (
+            "loihi1, chip: 250 pJ dynamic; static over the bound on time 238.6 nJ for the cores in use and 5.095 µJ for "
+            "whole chips."
+        )
     ]
     values["on_chip"][0]["energies"][0]["static_pj"] = None
     assert prose.chip_energies(parse(values)) == ["loihi1, chip: 250 pJ dynamic; no static power is published."]
