@@ -54,8 +54,8 @@ def test_latency_is_said_to_be_a_bound_and_static_energy_stands_apart(values: di
     )
     assert prose.chip_energies(report) == [
         (
-            "loihi1, chip: 250 pJ dynamic; static over the bound on time 238.6 nJ for the cores in use and 5.095 µJ for "
-            "whole chips."
+            "loihi1, chip: 250 pJ dynamic; static over the bound on time 238.6 nJ for the cores in use and "
+            "5.095 µJ for whole chips."
         )
     ]
     values["on_chip"][0]["energies"][0]["static_pj"] = None
