@@ -78,6 +78,17 @@ class LinearAccessCost:
 Cost = Constant | AccessCost | LinearAccessCost
 
 
+def in_words(cost: Cost) -> str:
+    """The number and its unit; of a cost that depends on the memory's size, how."""
+    if isinstance(cost, AccessCost):
+        points = ", ".join(f"{pj:g} at {size >> 10} KiB" for size, pj in cost.points)
+        return f"{points}; pJ"
+    if isinstance(cost, LinearAccessCost):
+        growth = f" + {cost.pj_per_bit:g} per bit of capacity;" if cost.pj_per_bit else ""
+        return f"{cost.base_pj:g}{growth} pJ"
+    return f"{cost.value:.6g} {cost.unit}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Term:
     """One line of a convention: a countable's name, and what one event costs."""

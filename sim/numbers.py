@@ -12,7 +12,7 @@ from pathlib import Path
 from ..hw import BadInput
 from . import CONVENTIONS, constants
 from .constants import Constant
-from .convention import AccessCost, Convention, Cost, LinearAccessCost
+from .convention import Convention, Cost, in_words
 from .conventions.keras_spiking import DEVICES
 from .references import REFERENCES
 from .timings import TIMINGS
@@ -78,19 +78,9 @@ def _table(heading: str, rows: Iterable[tuple[str, Cost]]) -> str:
     for cost, sharing in names.items():
         process = cost.process if isinstance(cost, Constant) else cost.at(0).process
         lines.append(
-            f"| {', '.join(sharing)} | {_value(cost)} | {cost.kind} | {cost.scope} | {process} | {cost.source} |"
+            f"| {', '.join(sharing)} | {in_words(cost)} | {cost.kind} | {cost.scope} | {process} | {cost.source} |"
         )
     return "\n".join(lines)
-
-
-def _value(cost: Cost) -> str:
-    if isinstance(cost, AccessCost):
-        points = ", ".join(f"{pj:g} at {size >> 10} KiB" for size, pj in cost.points)
-        return f"{points}; pJ"
-    if isinstance(cost, LinearAccessCost):
-        growth = f" + {cost.pj_per_bit:g} per bit of capacity;" if cost.pj_per_bit else ""
-        return f"{cost.base_pj:g}{growth} pJ"
-    return f"{cost.value:.6g} {cost.unit}"
 
 
 if __name__ == "__main__":

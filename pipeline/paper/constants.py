@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ...hw import BadInput
 from ...sim import CONVENTIONS
 from ...sim.constants import Constant
-from ...sim.convention import AccessCost, Cost, LinearAccessCost
+from ...sim.convention import Cost, in_words
 from ...sim.report import Report
 from ...sim.workload import COUNTABLES
 from .sources import named_in
@@ -51,7 +51,7 @@ def constants(report: Report) -> Iterator[Priced]:
                 convention=name,
                 events=", ".join(events),
                 pj=cost.value if isinstance(cost, Constant) else None,
-                value=_value(cost),
+                value=in_words(cost),
                 kind=cost.kind,
                 scope=cost.scope,
                 process=process,
@@ -75,14 +75,3 @@ def check(report: Report) -> None:
                     f"{c.convention}: the report charges {item.unit_pj:g} pJ per {item.what}, this Spikeport knows no "
                     "such constant there; price the run again with `spikeport run RECIPE`"
                 )
-
-
-def _value(cost: Cost) -> str:
-    """The number and its unit; of a cost that depends on the memory's size, how."""
-    if isinstance(cost, AccessCost):
-        points = ", ".join(f"{pj:g} at {size >> 10} KiB" for size, pj in cost.points)
-        return f"{points} (pJ)"
-    if isinstance(cost, LinearAccessCost):
-        growth = f" + {cost.pj_per_bit:g} per bit of capacity" if cost.pj_per_bit else ""
-        return f"{cost.base_pj:g}{growth} pJ"
-    return f"{cost.value:.6g} {cost.unit}"
