@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,7 @@ import torch
 from .constants import Constant
 from .convention import Convention, Term
 from .counts import is_graded
-from .workload import COUNTABLES, Countable, Workload
+from .workload import COUNTABLES, Workload
 
 Side = Literal["snn", "ann"]
 
@@ -99,29 +99,25 @@ def _items(work: Workload, terms: list[Term] | tuple[Term, ...], side: Side) -> 
 def scope(work: Workload, convention: Convention) -> str:
     """What a convention prices here and how, and what it leaves out, in two sentences and the choices between them."""
     excluded = convention.excluded
-    kinds = [countable.per for countable in _uncounted(work, convention)]
-    if kinds:
+    routed = [term for term in convention.routing if list(COUNTABLES[term.count].count(work))]
+    uncounted = [COUNTABLES[term.count].per for term in convention.routing if term not in routed]
+    if uncounted:
         lacking = "a placement on cores" if work.traffic is None else "a published mesh of cores"
-        excluded = f"{excluded}; for want of {lacking}: {', '.join(kinds)}"
-    priced = f"{convention.name}: {convention.about}, {_prices(convention)}."
+        excluded = f"{excluded}; for want of {lacking}: {', '.join(uncounted)}"
+    priced = f"{convention.name}: {convention.about}, {_prices([*convention.snn, *routed])}."
     return f"{priced} {_chosen(work, convention)}Excluded: {excluded}."
 
 
-def _uncounted(work: Workload, convention: Convention) -> list[Countable]:
-    """What the convention prices of a placement and this run has not counted: without one, or without a known mesh."""
-    kinds = [COUNTABLES[term.count] for term in convention.routing]
-    return [kind for kind in kinds if not list(kind.count(work))]
-
-
-def _prices(convention: Convention) -> str:
-    """The constants of the spiking network in words, with their process where they share one."""
-    constants = {t.count: t.cost for t in convention.snn if isinstance(t.cost, Constant)}
-    texts = [f"{cost.value:.6g} pJ per {COUNTABLES[count].per}" for count, cost in constants.items()]
-    joined = texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}"
+def _prices(terms: Sequence[Term]) -> str:
+    """The constants of some terms in words, with their process where they share one."""
+    constants = {t.count: t.cost for t in terms if isinstance(t.cost, Constant)}
+    each = [f"{cost.value:.6g} pJ per {COUNTABLES[count].per}" for count, cost in constants.items()]
     processes = {cost.process for cost in constants.values()}
-    by_size = len(constants) < len(convention.snn)
     where = f" ({processes.pop()})" if len(processes) == 1 else ""
-    return joined + where + (", memory accesses by the size of the memory" if by_size else "")
+    parts = [", ".join([*each[:-2], " and ".join(each[-2:])]) + where] if each else []
+    if len(constants) < len(terms):
+        parts.append("memory accesses by the size of the memory")
+    return ", ".join(parts) or "nothing"
 
 
 def _chosen(work: Workload, convention: Convention) -> str:

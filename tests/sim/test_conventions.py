@@ -219,6 +219,26 @@ def test_messages_and_hops_are_priced_with_a_placement_and_said_to_be_missing_wi
     assert placed.snn_pj - without.snn_pj == pytest.approx(3 * message + 6 * east + 9 * north)
     assert "for want of a placement on cores: message to a core, hop east or west, hop north or south" in without.scope
     assert "placement" not in placed.scope
+    assert f"{message:g} pJ per message to a core" in placed.scope
+    assert f"{message:g} pJ" not in without.scope
+
+
+def test_a_convention_of_memory_alone_says_so() -> None:
+    net, counts = mixed_net()
+    reads = sim.AccessCost(
+        points=((0, 0.0), (8192, 10.0)),
+        bytes_per_word=4,
+        source="x",
+        kind="derived",
+        scope="x",
+        voltage=None,
+        node=None,
+    )
+    terms = (sim.Term(count="lemaire_weight_reads", cost=reads),)
+    convention = sim.Convention(name="reads", title="x", about="weights", excluded="all else", snn=terms)
+    assert sim.price(net, counts, convention).scope.startswith(
+        "reads: weights, memory accesses by the size of the memory."
+    )
 
 
 def test_traffic_of_other_populations_or_runs_is_refused() -> None:
