@@ -41,7 +41,7 @@ INT8_LEVELS = 255
 """Steps above 0 of an 8-bit activation."""
 
 LR_SHARE = 0.1
-"""The twin's learning rate over the ANN's, unless given: without batch norms, 0.3 and more unlearned CIFAR-10."""
+"""The twin's learning rate over the ANN's, unless given: without batch norms a larger one can undo the training."""
 
 
 def run(context: StageContext) -> dict[str, Any]:

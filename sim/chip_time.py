@@ -33,11 +33,9 @@ from ..hw import BadInput, Dense, Network
 from ..hw.placement import Placement
 from .constants import Constant
 from .convention import CONVENTIONS
-from .core_events import Activity, CoreEvents, core_events, core_operations
+from .core_events import Activity, CoreEvents, core_events
 from .references import STATIC_POWER
 from .timings import TIMINGS, Timings
-
-__all__ = ["TimeBound", "TotalEnergy", "core_operations", "time_bounds", "total_energies"]
 
 S_PER_NS = 1e-9
 PJ_PER_MW_S = 1e9

@@ -1,9 +1,9 @@
 """Whom a number or a method comes from, as data: one BibTeX entry per publication, and the words that name it.
 
 Constants, references, methods and data sets carry their source as text (`Constant.source`, `Method.source`,
-`Dataset.source`); `named_in` finds the entries for such a text. A field nobody here has read is left out: an entry
-without a title is one of which only the place of publication is known. `note` says where values are known at second
-hand only.
+`Dataset.source`); `named_in` finds the entries for such a text. A field that is not known is left out: an entry
+without a title is one of which only the place of publication is known. Entries were not checked against the originals;
+`note` says where values are known at second hand only.
 """
 
 from __future__ import annotations

@@ -68,14 +68,5 @@ def details(report: Report) -> dict[str, str]:
 
 
 def _written(report: Report, wanted: tuple[Callable[[Report], Table], ...]) -> dict[str, str]:
-    values = [make(report) for make in wanted if _can(make, report)]
+    values = [make(report) for make in wanted]
     return {value.key: tables(value) for value in values if value.rows}
-
-
-def _can(make: Callable[[Report], Table], report: Report) -> bool:
-    """Whether the report has what a table is about; the others are without rows where it has not."""
-    if make is of.audit:
-        return bool(report.audits)
-    if make is of.baselines:
-        return bool(report.baselines)
-    return make is not of.anytime or bool(report.anytime)

@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 import torch
+from hypothesis import reject
 from hypothesis import strategies as st
-from spikeport import hw
+from spikeport import hw, sim
 
 
 def network(
@@ -272,3 +273,12 @@ def _chain_neuron(draw: st.DrawFn, rng: np.random.Generator, shape: hw.Shape) ->
         v_decay=draw(DECAYS),
         bias_mant=rng.integers(-40, 40, bias_shape, endpoint=True),
     )
+
+
+def counted(case: tuple[hw.Network, torch.Tensor]) -> tuple[hw.Network, sim.Counts]:
+    """A drawn network and the counts of its run; one whose sums leave the chip's range is drawn again."""
+    net, inputs = case
+    try:
+        return net, sim.run(net, inputs).counts
+    except hw.NotRepresentable:
+        reject()

@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from spikeport import hw, sim
 from spikeport.sim.choices import Active, Errata
@@ -16,7 +16,7 @@ from spikeport.sim.constants import FP32_ADD
 from spikeport.sim.conventions import hala_point, keras_spiking, loihi1_davies2018
 from spikeport.sim.references import REFERENCES
 
-from .networks import dense_chain, network, runs
+from .networks import counted, dense_chain, network, runs
 from .pricing import counts_of, line
 
 NAMES = list(sim.CONVENTIONS)
@@ -55,11 +55,7 @@ def test_no_convention_prices_an_operation_of_loihi_2() -> None:
 def test_the_total_is_the_sum_of_layers_and_of_timesteps_and_samples(
     case: tuple[hw.Network, torch.Tensor], name: str, active: Active, errata: Errata
 ) -> None:
-    net, inputs = case
-    try:
-        counts = sim.run(net, inputs).counts
-    except hw.NotRepresentable:
-        assume(False)
+    net, counts = counted(case)
     choices = sim.Choices(active=active, errata=errata)
     work = sim.Workload(network=net, counts=counts, choices=choices)
     found = sim.bill(work, sim.CONVENTIONS[name])
@@ -84,11 +80,7 @@ def test_the_total_is_the_sum_of_layers_and_of_timesteps_and_samples(
 @given(runs(), st.sampled_from(NAMES))
 def test_a_price_is_linear_in_its_samples(case: tuple[hw.Network, torch.Tensor], name: str) -> None:
     """The mean over all samples is the mean of what each sample costs alone."""
-    net, inputs = case
-    try:
-        counts = sim.run(net, inputs).counts
-    except hw.NotRepresentable:
-        assume(False)
+    net, counts = counted(case)
 
     def only(sample: int) -> sim.Counts:
         def cut(table: dict) -> dict:

@@ -8,12 +8,12 @@ from dataclasses import asdict, fields, replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from spikeport import hw, sim
 from spikeport.sim.ledger import KINDS, Events, ledger
 from spikeport.sim.report import scrutiny
 
-from .networks import network, runs
+from .networks import counted, network, runs
 
 T, B = 3, 2
 Key = tuple[str, str, str | None]
@@ -120,19 +120,10 @@ def test_events_are_told_by_the_timestep_they_happen_at() -> None:
     assert lines["graded_macs", "a", "in"].by_step == (0, 32, 0)
 
 
-def run_of(case: tuple[hw.Network, torch.Tensor]) -> tuple[hw.Network, sim.Counts]:
-    net, inputs = case
-    try:
-        return net, sim.run(net, inputs).counts
-    except hw.NotRepresentable:
-        assume(False)
-        raise
-
-
 @settings(max_examples=30, deadline=None)
 @given(runs())
 def test_totals_are_the_counts_to_the_last_event(case: tuple[hw.Network, torch.Tensor]) -> None:
-    net, counts = run_of(case)
+    net, counts = counted(case)
     lines = keyed(ledger(sim.Workload(network=net, counts=counts)))
 
     def events(line: Events) -> list[int]:
@@ -153,7 +144,7 @@ def test_totals_are_the_counts_to_the_last_event(case: tuple[hw.Network, torch.T
 @settings(max_examples=30, deadline=None)
 @given(runs())
 def test_what_is_sorted_adds_up_and_layers_add_up_to_what_a_price_counts(case: tuple[hw.Network, torch.Tensor]) -> None:
-    net, counts = run_of(case)
+    net, counts = counted(case)
     sums: dict[str, float] = defaultdict(float)
     for line in ledger(sim.Workload(network=net, counts=counts)):
         sums[line.what] += line.total
@@ -176,7 +167,7 @@ def test_what_is_sorted_adds_up_and_layers_add_up_to_what_a_price_counts(case: t
 @settings(max_examples=15, deadline=None)
 @given(runs())
 def test_a_line_is_a_value_of_the_report(case: tuple[hw.Network, torch.Tensor]) -> None:
-    net, counts = run_of(case)
+    net, counts = counted(case)
     for line in ledger(sim.Workload(network=net, counts=counts)):
         assert scrutiny.Events(**asdict(line)).model_dump() == asdict(line)
 
