@@ -83,8 +83,8 @@ def _sensitivities(run: CountedRun, prices: Sequence[sim.EnergyReport]) -> Itera
 
 
 def _on_chips(run: CountedRun, prices: Sequence[sim.EnergyReport]) -> Iterator[sim.OnChip]:
-    for chip, placement in run.placed.items():
-        dynamic = {price.convention.name: price.snn_pj for price in prices if price.convention.chip == chip}
+    dynamic = {price.convention.name: price.snn_pj for price in prices}
+    for placement in run.placed.values():
         messages = routing.messages(run.counts, placement)
         yield sim.on_chip(placement, run.activity, run.counts.n_samples, messages, dynamic, advice(placement))
 

@@ -114,7 +114,7 @@ def test_findings_agree_with_the_prices(run, found):
     assert {row["convention"]: row["snn_pj"] for row in found["sensitivity"]} == pytest.approx(prices)
     loihi1 = next(row for row in found["on_chip"] if row["chip"] == "loihi1")
     assert {row["convention"]: row["dynamic_pj"] for row in loihi1["energies"]} == pytest.approx(
-        {name: prices[name] for name in ("loihi1_davies2018", "loihi1_nahuku")}
+        {name: prices[name] for name in ("loihi1_davies2018", "keras_spiking_loihi", "loihi1_nahuku")}
     )
     messages = [row["total"] for row in found["events"] if row["what"] == "messages"]
     assert sum(messages) == pytest.approx(loihi1["traffic"]["messages"])
